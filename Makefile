@@ -1,0 +1,39 @@
+# Two commands: `make demo` runs the main job, `make test` runs everything that must hold.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint types contracts unit clean help
+
+help:
+	@echo "make demo   guard a real agent on an embedded model; prints bare against guarded"
+	@echo "make test   lint, types, import contracts, tests"
+	@echo "make clean  remove the virtual environment and the caches"
+
+demo: $(READY)
+	$(BIN)/toolrm-guard demo
+
+test: lint types contracts unit
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+contracts: $(READY)
+	$(BIN)/lint-imports
+
+unit: $(READY)
+	$(BIN)/pytest
+
+# The file stands for the finished installation, so that a second run installs nothing.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

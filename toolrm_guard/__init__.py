@@ -1,0 +1,1 @@
+"""toolrm_guard: score, select and correct tool calls before they execute."""

@@ -1,0 +1,39 @@
+"""Self-correction: what the policy model is told about a draft that was not approved."""
+
+from collections.abc import Sequence
+
+from toolrm_guard.calls import Candidate
+from toolrm_guard.findings import Finding
+from toolrm_guard.policy import CallVerdict
+
+MAX_CRITIQUE_FINDINGS = 6
+"""A small model follows a few remarks; errors come first, so nothing that blocks is left out."""
+
+
+def critique(
+    candidate: Candidate, findings: Sequence[Finding], verdicts: Sequence[CallVerdict]
+) -> str:
+    """Return the critique of a draft, made from its findings.
+
+    Args:
+        candidate: The draft.
+        findings: Its findings; errors are named before warnings, in the order of the calls.
+        verdicts: One per call; their reasons stand in where there is no finding to name.
+    """
+    ordered = sorted(findings, key=lambda finding: finding.severity != "error")
+    remarks = [_remark(candidate, finding) for finding in ordered[:MAX_CRITIQUE_FINDINGS]]
+    if not remarks:
+        remarks = [v.reason for v in verdicts if v.reason]
+    if not remarks:
+        remarks = ["It is probably not what was asked for."]
+    listed = "\n".join(f"- {remark}" for remark in dict.fromkeys(remarks))
+    subject = "These calls were" if len(candidate.calls) > 1 else "This call was"
+    if not candidate.calls:
+        subject = "This answer was"
+    return f"{subject} not accepted, and nothing was executed:\n{listed}\nPropose the turn again."
+
+
+def _remark(candidate: Candidate, finding: Finding) -> str:
+    if finding.call is None or len(candidate.calls) < 2:
+        return finding.message
+    return f"Call {finding.call + 1} ({candidate.calls[finding.call].name}): {finding.message}"

@@ -1,0 +1,91 @@
+"""Draw several proposals from a LangChain chat model for one turn.
+
+Drafts are tagged `nostream`, so that LangGraph keeps their tokens out of the user's stream. A model
+with a native `n` is asked once; any other is asked concurrently, because `invoke` would keep only
+the first of several generations.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import LLMResult
+from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
+from langchain_core.runnables.config import merge_configs
+from langgraph.constants import TAG_NOSTREAM
+
+ChatRunnable = Runnable[Any, Any]
+"""A chat model, a model with bound tools, or a chain that ends in one."""
+
+
+def draw(
+    model: ChatRunnable, messages: Sequence[BaseMessage], n: int, config: RunnableConfig
+) -> list[AIMessage]:
+    """Return n proposals for the turn after `messages`."""
+    quiet = merge_configs(config, {"tags": [TAG_NOSTREAM]})
+    native = _native(model)
+    if native is None:
+        return _with_ids(model.batch([list(messages)] * n, quiet))
+    chat, options = native
+    return _generations(chat.generate([list(messages)], **_options(quiet), **{**options, "n": n}))
+
+
+async def adraw(
+    model: ChatRunnable, messages: Sequence[BaseMessage], n: int, config: RunnableConfig
+) -> list[AIMessage]:
+    """Do what `draw` does, without blocking the event loop."""
+    quiet = merge_configs(config, {"tags": [TAG_NOSTREAM]})
+    native = _native(model)
+    if native is None:
+        drafts = await asyncio.gather(*(model.ainvoke(list(messages), quiet) for _ in range(n)))
+        return _with_ids(drafts)
+    chat, options = native
+    result = await chat.agenerate([list(messages)], **_options(quiet), **{**options, "n": n})
+    return _generations(result)
+
+
+def with_call_ids(message: AIMessage) -> AIMessage:
+    """Return the message with an id of its own for every call: approvals and results need them."""
+    seen: set[str] = set()
+    calls = []
+    for call in message.tool_calls:
+        call_id = call["id"]
+        if not call_id or call_id in seen:
+            call_id = f"call_{uuid.uuid4().hex[:24]}"
+        seen.add(call_id)
+        calls.append({**call, "id": call_id})
+    if calls == message.tool_calls:
+        return message
+    return message.model_copy(update={"tool_calls": calls})
+
+
+def _native(model: ChatRunnable) -> tuple[BaseChatModel, dict[str, Any]] | None:
+    """Return the chat model and its bound options, if it generates n answers in one request."""
+    options: dict[str, Any] = {}
+    while isinstance(model, RunnableBinding):
+        if model.config or model.config_factories:
+            return None  # the binding carries a configuration that only its own invoke applies
+        options = {**model.kwargs, **options}
+        model = model.bound
+    if isinstance(model, BaseChatModel) and "n" in type(model).model_fields:
+        return model, options
+    return None
+
+
+def _options(config: RunnableConfig) -> dict[str, Any]:
+    return {
+        "callbacks": config.get("callbacks"),
+        "tags": config.get("tags"),
+        "metadata": config.get("metadata"),
+    }
+
+
+def _generations(result: LLMResult) -> list[AIMessage]:
+    return _with_ids([generation.message for generation in result.generations[0]])  # type: ignore[union-attr]  # chat models give ChatGeneration
+
+
+def _with_ids(drafts: Sequence[Any]) -> list[AIMessage]:
+    return [with_call_ids(draft) for draft in drafts if isinstance(draft, AIMessage)]

@@ -1,0 +1,54 @@
+"""The one error tree.
+
+"The guard said no" is a decision, not an exception. What is raised here is either a mistake in the
+set-up (`ConfigurationError`, before the agent starts) or the statement that no judgement could be
+made (`CouldNotJudge`), which the policy turns into an outcome of its own.
+"""
+
+
+class GuardError(Exception):
+    """Everything this library raises on purpose."""
+
+
+class ConfigurationError(GuardError, ValueError):
+    """The set-up is wrong; the message names the thing, the value and the remedy."""
+
+
+class InvalidToolError(ConfigurationError):
+    """A tool schema is not valid JSON Schema, or two tools share a name."""
+
+
+class InvalidConversationError(ConfigurationError):
+    """A message or a candidate has a shape that is neither OpenAI's nor LangChain's."""
+
+
+class UnknownScorerError(ConfigurationError):
+    """No scorer is registered under that name."""
+
+
+class ModelIntegrityError(ConfigurationError):
+    """A model file does not match the hash that was recorded when it was made."""
+
+
+class StoreError(ConfigurationError):
+    """The trace store cannot be opened."""
+
+
+class MissingExtraError(GuardError, ImportError):
+    """An optional dependency is not installed; the message says which extra brings it."""
+
+
+class CouldNotJudge(GuardError):
+    """The guard could not judge: an outage is never a low score."""
+
+
+class ScorerUnavailable(CouldNotJudge):
+    """The scorer failed or could not be reached."""
+
+
+class ScorerTimeout(CouldNotJudge):
+    """The deadline of the policy passed before every candidate had a score."""
+
+
+class InvalidScore(CouldNotJudge):
+    """The scorer answered, but not with one finite score per candidate."""

@@ -1,0 +1,307 @@
+"""The guard: candidates in, decision out.
+
+Framework-free. The adapters translate their framework's state into a call of `Guard.areview` and
+its `Review` back; everything that decides stands here and in the pure modules below.
+"""
+
+import asyncio
+import datetime
+import functools
+import json
+import logging
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from toolrm_guard import blocking, records, tracing
+from toolrm_guard.calls import Candidate
+from toolrm_guard.correction import critique
+from toolrm_guard.errors import CouldNotJudge, InvalidScore, ScorerTimeout, ScorerUnavailable
+from toolrm_guard.messages import Message, parse_messages
+from toolrm_guard.policy import Policy, decide, judge, threshold_for
+from toolrm_guard.recording import review_record
+from toolrm_guard.review import Review
+from toolrm_guard.scorers import resolve
+from toolrm_guard.scorers.base import Score, Scorer, ScoreRequest
+from toolrm_guard.selection import best
+from toolrm_guard.store import TraceStore
+from toolrm_guard.tools import ToolSet
+
+_log = logging.getLogger(__name__)
+
+_TOOLSETS_KEPT = 64
+
+
+class Guard:
+    """Scores candidates, chooses, and says what may execute.
+
+    Example:
+        >>> guard = Guard("lite")
+        >>> review = guard.review("Delete a.txt", tools, candidates)
+        >>> if review.decision == "execute":
+        ...     run(review.approved)
+    """
+
+    def __init__(
+        self,
+        scorer: str | Scorer = "lite",
+        *,
+        policy: Policy | None = None,
+        store: TraceStore | str | Path | None = None,
+    ) -> None:
+        """Load the scorer and open the store, so that a wrong set-up fails before the agent starts.
+
+        Args:
+            scorer: The name of a registered scorer, or any object with the `Scorer` protocol.
+            policy: The rules; the default takes its thresholds from the scorer's calibration.
+            store: Where records go: a store, a SQLAlchemy URL or a SQLite path; None keeps none.
+
+        Raises:
+            ConfigurationError: If the scorer is unknown or damaged, a threshold is missing, or the
+                store cannot be opened.
+            MissingExtraError: If the scorer's extra is not installed.
+        """
+        self.scorer = resolve(scorer)
+        self.policy = policy or Policy()
+        for rule in ("read", "write", "destructive", "answer"):
+            threshold_for(rule, self.policy, self.scorer.thresholds)  # missing ones are told now
+        self.store = store if store is None or isinstance(store, TraceStore) else TraceStore(store)
+        self._toolsets: OrderedDict[object, tuple[object, ToolSet]] = OrderedDict()
+
+    async def areview(
+        self,
+        messages: Sequence[object] | str,
+        tools: Sequence[object] | ToolSet,
+        candidates: Sequence[object],
+        *,
+        round: int = 0,
+        parent_id: str | None = None,
+        conversation_id: str | None = None,
+    ) -> Review:
+        """Score the candidates of one turn, choose one, and decide what may execute.
+
+        Never raises for what a model wrote, and never takes longer than the policy's deadline: a
+        scorer that fails or is late gives a review that says so (`judged` is False).
+
+        Args:
+            messages: The context before the turn: OpenAI dicts, LangChain messages, or one user
+                request as text.
+            tools: Everything the model was offered, in any shape that `ToolSet.of` reads.
+            candidates: Proposed turns, the model's own first choice first.
+            round: How many corrections came before.
+            parent_id: The review that this one corrects.
+            conversation_id: Joins the reviews of one conversation.
+
+        Raises:
+            ConfigurationError: If there are no candidates, or an input has an unknown shape.
+        """
+        started = time.perf_counter()
+        request = ScoreRequest(
+            messages=parse_messages(messages),
+            tools=self._toolset(tools),
+            candidates=tuple(Candidate.parse(candidate) for candidate in candidates),
+        )
+        review_id = uuid.uuid4().hex
+        with tracing.review_span(review_id, conversation_id) as span:
+            scoring = time.perf_counter()
+            scores, unjudged_reason = await self._score(request)
+            review = self._decide(
+                request,
+                scores,
+                review_id=review_id,
+                unjudged_reason=unjudged_reason,
+                round=round,
+                scorer_ms=_ms_since(scoring),
+                started=started,
+            )
+            _trace(span, self.scorer.name, review)
+        if self.store is not None:
+            build = functools.partial(
+                review_record, request, review, self.scorer.name, parent_id, conversation_id, _now()
+            )
+            self.store.put(build)
+        return review
+
+    def review(
+        self,
+        messages: Sequence[object] | str,
+        tools: Sequence[object] | ToolSet,
+        candidates: Sequence[object],
+        *,
+        round: int = 0,
+        parent_id: str | None = None,
+        conversation_id: str | None = None,
+    ) -> Review:
+        """Do what `areview` does, from code that is not async (a running loop does not matter)."""
+        return blocking.run(
+            self.areview(
+                messages,
+                tools,
+                candidates,
+                round=round,
+                parent_id=parent_id,
+                conversation_id=conversation_id,
+            )
+        )
+
+    def record_outcome(
+        self,
+        call_id: str,
+        *,
+        ok: bool,
+        kind: Literal["execution", "task", "blocked"] = "task",
+        content: str = "",
+        latency_ms: float | None = None,
+        digest: str | None = None,
+        conversation_id: str | None = None,
+    ) -> None:
+        """Record what became of a call: now by the tool node, or later when more is known.
+
+        Args:
+            call_id: The provider's id of the call; joins the outcome to its review.
+            ok: Whether it went well.
+            kind: What the outcome is about.
+            content: The tool's result or error, or a note.
+            latency_ms: How long the tool took.
+            digest: Of the call that ran.
+            conversation_id: Joins the outcomes of one conversation.
+        """
+        if self.store is None:
+            return
+        at = _now()
+        self.store.put(
+            lambda: records.OutcomeRecord(
+                call_id=call_id,
+                kind=kind,
+                ok=ok,
+                created_at=at,
+                conversation_id=conversation_id,
+                digest=digest,
+                content=records.clean_text(content),
+                latency_ms=latency_ms,
+            )
+        )
+
+    async def _score(self, request: ScoreRequest) -> tuple[tuple[Score, ...], str | None]:
+        """Return one score per candidate, or none and the reason."""
+        deadline_s = self.policy.deadline_s
+        try:
+            async with asyncio.timeout(deadline_s):
+                [scores] = await self.scorer.score([request], time.monotonic() + deadline_s)
+            if len(scores) != len(request.candidates):
+                raise InvalidScore(
+                    f"{len(scores)} scores came for {len(request.candidates)} candidates"
+                )
+        except TimeoutError:
+            return (), _reason(ScorerTimeout(f"no scores within {deadline_s:g} s"))
+        except CouldNotJudge as exc:
+            return (), _reason(exc)
+        except Exception as exc:  # any scorer may be plugged in; its bug must not end the agent
+            _log.exception("scorer %r failed", self.scorer.name)
+            return (), _reason(ScorerUnavailable(f"{type(exc).__name__}: {exc}"))
+        return tuple(scores), None
+
+    def _decide(
+        self,
+        request: ScoreRequest,
+        scores: tuple[Score, ...],
+        *,
+        review_id: str,
+        unjudged_reason: str | None,
+        round: int,
+        scorer_ms: float,
+        started: float,
+    ) -> Review:
+        findings = request.findings
+        blocked = [any(f.severity == "error" for f in found) for found in findings]
+        # Without scores the model's own order stands; what cannot be right is still passed over.
+        rewards = [score.reward for score in scores] or [0.0] * len(request.candidates)
+        chosen = best(rewards, blocked=blocked)
+        candidate, found = request.candidates[chosen], findings[chosen]
+        probability = scores[chosen].probability if scores else None
+        thresholds = self.scorer.thresholds
+        verdicts = judge(
+            candidate,
+            probability=probability,
+            findings=found,
+            tools=request.tools,
+            policy=self.policy,
+            thresholds=thresholds,
+        )
+        answer_threshold = threshold_for("answer", self.policy, thresholds)
+        decision = decide(
+            verdicts,
+            answer_accepted=probability is None or probability >= answer_threshold,
+            # Without a judgement there is nothing to say in a critique but the findings.
+            may_correct=round < self.policy.max_corrections and (bool(scores) or any(blocked)),
+        )
+        flawless = decision == "execute" and all(v.verdict == "approve" for v in verdicts)
+        return Review(
+            id=review_id,
+            decision=decision,
+            chosen=chosen,
+            candidate=candidate,
+            scores=scores,
+            findings=findings,
+            verdicts=verdicts,
+            critique=None if flawless else critique(candidate, found, verdicts),
+            unjudged_reason=unjudged_reason,
+            round=round,
+            total_ms=_ms_since(started),
+            scorer_ms=scorer_ms,
+        )
+
+    def _toolset(self, tools: Sequence[object] | ToolSet) -> ToolSet:
+        """Read the tools once; agents offer the same ones every turn."""
+        if isinstance(tools, ToolSet):
+            return tools
+        if all(isinstance(tool, Mapping) for tool in tools):
+            key: object = json.dumps(tools, default=repr)
+        else:
+            key = tuple(id(tool) for tool in tools)
+        known = self._toolsets.get(key)
+        if known is None:
+            # The tools are kept beside their set, so that no id in a key is ever used again.
+            known = self._toolsets[key] = (tuple(tools), ToolSet.of(tools))
+            if len(self._toolsets) > _TOOLSETS_KEPT:
+                self._toolsets.popitem(last=False)
+        return known[1]
+
+
+def _trace(span: "tracing.trace.Span", scorer: str, review: Review) -> None:
+    facts: dict[str, str | int | float | bool] = {
+        "decision": review.decision,
+        "scorer": scorer,
+        "candidates": len(review.findings),
+        "chosen": review.chosen,
+        "round": review.round,
+        "judged": review.judged,
+        "scorer_ms": review.scorer_ms,
+    }
+    if review.scores:
+        facts["probability"] = review.scores[review.chosen].probability
+    if review.unjudged_reason is not None:
+        facts["unjudged_reason"] = review.unjudged_reason
+    calls = review.candidate.calls
+    tracing.describe(
+        span,
+        facts,
+        tool_names=[call.name for call in calls],
+        call_ids=[call.id for call in calls if call.id],
+    )
+    tracing.emit_scores(scorer, [score.probability for score in review.scores])
+
+
+def _reason(error: CouldNotJudge) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+def _ms_since(started: float) -> float:
+    return (time.perf_counter() - started) * 1e3

@@ -1,0 +1,162 @@
+"""What a trace holds: versioned records of reviews and of what became of their calls.
+
+Serving writes them, training reads them. They are built from hostile input, so everything passes
+`_clean` first: what JSON cannot hold (NaN, lone surrogates, objects) is replaced, never fatal.
+The digest still identifies the exact call.
+"""
+
+import datetime
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from toolrm_guard.calls import Call, Candidate
+from toolrm_guard.messages import Message, Role
+from toolrm_guard.tools import Effect
+
+RECORD_VERSION = 1
+
+MAX_TEXT_CHARS = 200_000
+"""A longer message is cut in the record, with a mark that says so."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def to_json(self) -> str:
+        """Return ASCII JSON, which every database takes whatever the text holds."""
+        return json.dumps(self.model_dump(mode="json"), separators=(",", ":"))
+
+
+class CallRecord(_Record):
+    """One call of a message or a candidate; verdict fields are set for the chosen candidate."""
+
+    id: str | None = None
+    name: str
+    arguments: dict[str, Any]
+    digest: str
+    defect: str | None = None
+    effect: Effect | None = None
+    verdict: Literal["approve", "reject", "escalate"] | None = None
+    reason: str = ""
+
+
+class MessageRecord(_Record):
+    """One message of the context."""
+
+    role: Role
+    text: str = ""
+    calls: list[CallRecord] = Field(default_factory=list)
+    name: str | None = None
+    call_id: str | None = None
+
+
+class FindingRecord(_Record):
+    """One checkable statement about a candidate."""
+
+    code: str
+    severity: Literal["error", "warning"]
+    path: str
+    message: str
+    call: int | None = None
+
+
+class CandidateRecord(_Record):
+    """One candidate. Scores are absent, never zero, when the guard could not judge."""
+
+    text: str = ""
+    calls: list[CallRecord] = Field(default_factory=list)
+    reward: float | None = None
+    probability: float | None = None
+    findings: list[FindingRecord] = Field(default_factory=list)
+
+
+class ReviewRecord(_Record):
+    """One review: candidates in, decision out."""
+
+    version: int = RECORD_VERSION
+    id: str
+    created_at: datetime.datetime
+    conversation_id: str | None = None
+    parent_id: str | None = Field(default=None, description="The review that this one corrects.")
+    round: int = 0
+    scorer: str
+    messages: list[MessageRecord]
+    tools: list[dict[str, Any]]
+    candidates: list[CandidateRecord]
+    chosen: int
+    decision: Literal["execute", "correct", "escalate", "reject"]
+    judged: bool
+    unjudged_reason: str | None = None
+    critique: str | None = None
+    total_ms: float
+    scorer_ms: float
+
+
+class OutcomeRecord(_Record):
+    """What became of a call, joined to its review by call id.
+
+    `execution` is what the tool did; `task` is what is known later (the task was solved, the user
+    complained); `blocked` notes that an unapproved call reached the tool node and was stopped.
+    """
+
+    version: int = RECORD_VERSION
+    call_id: str
+    kind: Literal["execution", "task", "blocked"]
+    ok: bool
+    created_at: datetime.datetime
+    conversation_id: str | None = None
+    digest: str | None = None
+    content: str = ""
+    latency_ms: float | None = None
+
+
+def call_record(call: Call, **verdict: Any) -> CallRecord:
+    """Return the record of a call."""
+    return CallRecord(
+        id=call.id,
+        name=clean_text(call.name),
+        arguments=_clean(call.arguments),
+        digest=call.digest,
+        defect=call.defect.message if call.defect else None,
+        **verdict,
+    )
+
+
+def message_records(messages: Sequence[Message]) -> list[MessageRecord]:
+    """Return the records of a context."""
+    return [
+        MessageRecord(
+            role=message.role,
+            text=clean_text(message.text),
+            calls=[call_record(call) for call in message.calls],
+            name=message.name,
+            call_id=message.call_id,
+        )
+        for message in messages
+    ]
+
+
+def candidate_from_record(record: CandidateRecord) -> Candidate:
+    """Return the candidate that a record describes, as far as its arguments could be read."""
+    calls = tuple(
+        Call(name=call.name, arguments=call.arguments, id=call.id) for call in record.calls
+    )
+    return Candidate(text=record.text, calls=calls)
+
+
+def clean_text(text: str) -> str:
+    """Return text that every store takes: no lone surrogates, no NUL, not endless."""
+    if len(text) > MAX_TEXT_CHARS:
+        text = f"{text[:MAX_TEXT_CHARS]}[... {len(text) - MAX_TEXT_CHARS:,} characters cut]"
+    return _SURROGATE.sub("\ufffd", text).replace("\x00", "\ufffd")
+
+
+def _clean(value: object) -> Any:
+    text = json.dumps(value, ensure_ascii=False, default=repr)
+    return json.loads(_SURROGATE.sub("\ufffd", text).replace("\\u0000", "\\ufffd"), parse_constant=str)

@@ -1,0 +1,71 @@
+"""The outcome of a review, and the binding between an approval and the call it was given for."""
+
+from dataclasses import dataclass
+
+from toolrm_guard.calls import Call, Candidate
+from toolrm_guard.findings import Finding
+from toolrm_guard.policy import CallVerdict, Decision
+from toolrm_guard.scorers.base import Score
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """What the guard decided about the candidates of one turn.
+
+    Attributes:
+        id: Unique; the key of its record.
+        decision: `execute` the approved calls, `correct` the draft, `escalate` to a human,
+            or `reject`. Only calls of `approved` may execute, whatever the decision.
+        chosen: Index of the chosen candidate.
+        candidate: The chosen candidate.
+        scores: One per candidate; empty when the guard could not judge.
+        findings: One tuple per candidate; known even when the scorer could not be reached.
+        verdicts: One per call of the chosen candidate.
+        critique: Text for the policy model, unless every call was approved.
+        unjudged_reason: Why the guard could not judge; None when it could.
+        round: 0 for a first draft, k for its k-th correction.
+        total_ms: Wall time of the review.
+        scorer_ms: The scorer's share of it.
+    """
+
+    id: str
+    decision: Decision
+    chosen: int
+    candidate: Candidate
+    scores: tuple[Score, ...]
+    findings: tuple[tuple[Finding, ...], ...]
+    verdicts: tuple[CallVerdict, ...]
+    critique: str | None
+    unjudged_reason: str | None
+    round: int
+    total_ms: float
+    scorer_ms: float
+
+    @property
+    def judged(self) -> bool:
+        """Whether the guard could judge; if not, there are no scores and the policy decided."""
+        return self.unjudged_reason is None
+
+    @property
+    def approved(self) -> tuple[Call, ...]:
+        """The calls that may execute."""
+        return tuple(v.call for v in self.verdicts if v.verdict == "approve")
+
+    def approves(self, call: object) -> bool:
+        """Tell whether exactly this call was approved; an edited call is a new call.
+
+        Args:
+            call: In any shape that `Call.parse` reads.
+        """
+        parsed = Call.parse(call)
+        return any(is_approved(parsed, digest=approved.digest) for approved in self.approved)
+
+
+def is_approved(call: Call, *, digest: str | None) -> bool:
+    """Tell whether a call is the one that an approval was bound to.
+
+    Args:
+        call: The call about to execute.
+        digest: Sha256 of the canonical call that was approved; None if there was none.
+    """
+    return digest is not None and call.defect is None and call.digest == digest

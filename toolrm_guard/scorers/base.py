@@ -1,0 +1,92 @@
+"""What a scorer is: requests in, one finite score per candidate out."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, Protocol, runtime_checkable
+
+from toolrm_guard.calls import Candidate
+from toolrm_guard.errors import InvalidScore
+from toolrm_guard.findings import Finder, Finding
+from toolrm_guard.messages import Message
+from toolrm_guard.tools import Effect, ToolSet
+
+ThresholdKind = Effect | Literal["answer"]
+"""What a threshold is for: an effect class of calls, or a turn that answers in text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreRequest:
+    """The candidates of one decision with everything that they are judged by.
+
+    Attributes:
+        messages: The conversation before the candidates.
+        tools: The tools that were offered to the model; they always reach the scorer.
+        candidates: One or more proposed turns, in the order they were sampled.
+    """
+
+    messages: tuple[Message, ...]
+    tools: ToolSet
+    candidates: tuple[Candidate, ...]
+
+    @cached_property
+    def findings(self) -> tuple[tuple[Finding, ...], ...]:
+        """The findings of each candidate, computed once for the scorer and the guard."""
+        finder = Finder(self.messages, self.tools)
+        return tuple(finder.find(candidate) for candidate in self.candidates)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """One candidate's score.
+
+    Attributes:
+        reward: Raw; compare only within one request and one model.
+        probability: Calibrated P(the candidate is right); thresholds use only this.
+        findings: What was found wrong; the material of critiques.
+
+    Raises:
+        InvalidScore: If a number is not finite or the probability is outside [0, 1].
+    """
+
+    reward: float
+    probability: float
+    findings: tuple[Finding, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.reward):
+            raise InvalidScore(f"reward is {self.reward!r}; a finite number is needed")
+        if not 0.0 <= self.probability <= 1.0:  # False for NaN, too
+            raise InvalidScore(f"probability is {self.probability!r}, outside [0, 1]")
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Judges candidates.
+
+    Attributes:
+        name: What records and spans call this scorer, e.g. `lite`.
+        thresholds: Probability below which a candidate should not pass, by effect class; from the
+            model's calibration.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def thresholds(self) -> Mapping[ThresholdKind, float]: ...
+
+    async def score(
+        self, requests: Sequence[ScoreRequest], deadline: float | None
+    ) -> list[list[Score]]:
+        """Return one list of scores per request, one score per candidate, in order.
+
+        Args:
+            requests: Judged as one batch.
+            deadline: `time.monotonic()` seconds after which the answer is of no use; None for none.
+
+        Raises:
+            CouldNotJudge: If no score can be given; an outage is never a low score.
+        """
+        ...

@@ -1,0 +1,67 @@
+"""OpenTelemetry: one guard span a review, one evaluation event a score.
+
+Only the API is used; the application configures the SDK, and without one all of this is a no-op.
+The attribute names of the `gen_ai` conventions are written out here and nowhere else, because the
+generated constants are deprecated while the conventions move.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from opentelemetry import _logs, trace
+from opentelemetry.util.types import AttributeValue
+
+_tracer = trace.get_tracer("toolrm_guard")
+_logger = _logs.get_logger("toolrm_guard")
+
+SPAN_NAME = "toolrm_guard.review"
+SPAN_KIND = "openinference.span.kind"
+OBSERVATION_TYPE = "langfuse.observation.type"
+CONVERSATION_ID = "gen_ai.conversation.id"
+TOOL_NAME = "gen_ai.tool.name"
+TOOL_CALL_ID = "gen_ai.tool.call.id"
+EVALUATION_EVENT = "gen_ai.evaluation.result"
+EVALUATION_NAME = "gen_ai.evaluation.name"
+EVALUATION_SCORE = "gen_ai.evaluation.score.value"
+PREFIX = "toolrm_guard."
+
+
+@contextmanager
+def review_span(review_id: str, conversation_id: str | None) -> Iterator[trace.Span]:
+    """Open the guard span of a review, under whatever span is current."""
+    attributes: dict[str, AttributeValue] = {
+        SPAN_KIND: "GUARDRAIL",
+        OBSERVATION_TYPE: "guardrail",
+        PREFIX + "review.id": review_id,
+    }
+    if conversation_id is not None:
+        attributes[CONVERSATION_ID] = conversation_id
+    with _tracer.start_as_current_span(SPAN_NAME, attributes=attributes) as span:
+        yield span
+
+
+def describe(
+    span: trace.Span,
+    facts: Mapping[str, AttributeValue],
+    *,
+    tool_names: Sequence[str],
+    call_ids: Sequence[str],
+) -> None:
+    """Put the outcome of a review on its span; no arguments and no text, only facts about them."""
+    if not span.is_recording():
+        return
+    span.set_attributes({PREFIX + key: value for key, value in facts.items()})
+    span.set_attributes({TOOL_NAME: list(tool_names), TOOL_CALL_ID: list(call_ids)})
+
+
+def emit_scores(scorer: str, probabilities: Sequence[float]) -> None:
+    """Emit one `gen_ai.evaluation.result` event per candidate of the current review."""
+    for index, probability in enumerate(probabilities):
+        _logger.emit(
+            event_name=EVALUATION_EVENT,
+            attributes={
+                EVALUATION_NAME: f"toolrm_guard/{scorer}",
+                EVALUATION_SCORE: probability,
+                PREFIX + "candidate": index,
+            },
+        )
