@@ -19,7 +19,13 @@ from typing import Literal
 from toolrm_guard import blocking, records, tracing
 from toolrm_guard.calls import Candidate
 from toolrm_guard.correction import critique
-from toolrm_guard.errors import CouldNotJudge, InvalidScore, ScorerTimeout, ScorerUnavailable
+from toolrm_guard.errors import (
+    CouldNotJudge,
+    InvalidConversationError,
+    InvalidScore,
+    ScorerTimeout,
+    ScorerUnavailable,
+)
 from toolrm_guard.messages import Message, parse_messages
 from toolrm_guard.policy import Policy, decide, judge, threshold_for
 from toolrm_guard.recording import review_record
@@ -98,6 +104,8 @@ class Guard:
         Raises:
             ConfigurationError: If there are no candidates, or an input has an unknown shape.
         """
+        if not candidates:
+            raise InvalidConversationError("no candidates: pass at least the model's own proposal")
         started = time.perf_counter()
         request = ScoreRequest(
             messages=parse_messages(messages),

@@ -128,7 +128,9 @@ def effect_by_name(name: str) -> Effect:
     return "read" if spoken and spoken[0] in _READS and len({*spoken} & _WRITES) == 0 else "write"
 
 
-_WRITES = frozenset("add append book create edit insert make move put rename save set update".split())
+_WRITES = frozenset(
+    "add append book create edit insert make move put rename save set update".split()
+)
 
 
 def judge(

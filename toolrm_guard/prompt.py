@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from toolrm_guard.calls import Call, Candidate
 from toolrm_guard.messages import Message
-from toolrm_guard.tools import ToolSet
+from toolrm_guard.tools import Tool, ToolSet
 
 END_OF_TURN = "<|im_end|>"
 
@@ -34,7 +34,7 @@ def render_prompt(messages: Sequence[Message], tools: ToolSet) -> str:
     """Return the shared text of a decision, up to and including the assistant's turn opener."""
     system = "\n\n".join(inert(m.text) for m in messages if m.role == "system" and m.text)
     if tools:
-        listed = "\n".join(_json(tool.schema()) for tool in tools.values())
+        listed = "\n".join(_render_tool(tool) for tool in tools.values())
         system = f"{system}\n\n{_INSTRUCTIONS.format(tools=listed)}".strip()
     turns = [_turn("system", system)] if system else []
     turns += [_render_message(message) for message in messages if message.role != "system"]
@@ -61,6 +61,12 @@ def inert(text: str) -> str:
 def has_control_text(text: str) -> bool:
     """Tell whether text holds a chat-template token or a Hermes tag."""
     return _CONTROL.search(text) is not None
+
+
+def _render_tool(tool: Tool) -> str:
+    # Only what every source of training data has: an effect class would be seen in serving alone.
+    shown = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return _json(shown)
 
 
 def _render_message(message: Message) -> str:

@@ -159,4 +159,6 @@ def clean_text(text: str) -> str:
 
 def _clean(value: object) -> Any:
     text = json.dumps(value, ensure_ascii=False, default=repr)
-    return json.loads(_SURROGATE.sub("\ufffd", text).replace("\\u0000", "\\ufffd"), parse_constant=str)
+    return json.loads(
+        _SURROGATE.sub("\ufffd", text).replace("\\u0000", "\\ufffd"), parse_constant=str
+    )

@@ -134,7 +134,7 @@ class Tool:
             return cls(
                 name=raw.__name__,
                 description=inspect.getdoc(raw) or "",
-                parameters=_untitled(raw.model_json_schema()),
+                parameters=_arguments_schema(raw),
                 effect=getattr(raw, "effect", None),
             )
         if hasattr(raw, "tool_call_schema") and hasattr(raw, "name"):
@@ -166,7 +166,9 @@ class Tool:
     @classmethod
     def _from_langchain(cls, raw: Any) -> "Tool":
         schema = raw.tool_call_schema  # leaves out injected arguments, which no model writes
-        parameters = schema if isinstance(schema, Mapping) else _untitled(schema.model_json_schema())
+        parameters = (
+            schema if isinstance(schema, Mapping) else _arguments_schema(schema)
+        )
         metadata = raw.metadata or {}
         stated = metadata.get("effect", getattr(getattr(raw, "func", None), "effect", None))
         return cls(
@@ -188,7 +190,7 @@ class Tool:
         return cls(
             name=name,
             description=(inspect.getdoc(function) or "").split("\n\n")[0],
-            parameters=_untitled(model.model_json_schema()),
+            parameters=_arguments_schema(model),
             effect=getattr(function, "effect", None),
         )
 
@@ -253,6 +255,13 @@ def _references(schema: object) -> Iterator[str]:
             stack.extend(item)
 
 
+def _arguments_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Return a model's schema without what the tool says already."""
+    schema = _untitled(model.model_json_schema())
+    schema.pop("description", None)
+    return schema
+
+
 def _untitled(schema: dict[str, Any]) -> dict[str, Any]:
     """Drop pydantic's generated titles: tokens that tell the model nothing."""
     trimmed: dict[str, Any] = {}
@@ -271,5 +280,7 @@ def _untitled(schema: dict[str, Any]) -> dict[str, Any]:
 
 def words(identifier: str) -> str:
     """Split an identifier into lower-case words: `getUserById` and `get_user.by-id` read alike."""
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[^0-9A-Za-z]+", " ", identifier)
+    spaced = re.sub(
+        r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[^0-9A-Za-z]+", " ", identifier
+    )
     return " ".join(spaced.lower().split())

@@ -1,0 +1,210 @@
+"""The guard: every candidate scored, approvals bound to the exact call, outages told apart."""
+
+import asyncio
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.conftest import TOOLS, proposal
+from tests.unit.test_calls import json_values, nested
+from toolrm_guard import FakeScorer, Guard, Policy, Rule, ScoreRequest
+from toolrm_guard.errors import (
+    ConfigurationError,
+    InvalidToolError,
+    ScorerUnavailable,
+    StoreError,
+    UnknownScorerError,
+)
+
+GET = proposal("get_file", path="a.txt")
+DELETE = proposal("delete_file", path="a.txt")
+
+
+def rated(*probabilities: float, **policy: Any) -> Guard:
+    return Guard(FakeScorer(lambda request: probabilities), policy=Policy(**policy))
+
+
+def test_the_best_candidate_is_chosen_and_its_call_approved(tools: Any) -> None:
+    review = rated(0.6, 0.9).review("Delete a.txt", tools, [GET, DELETE])
+    assert review.decision == "execute"
+    assert review.chosen == 1
+    assert [call.name for call in review.approved] == ["delete_file"]
+    assert review.critique is None
+
+
+def test_unanimous_candidates_are_scored_all_the_same(tools: Any) -> None:
+    shown: list[ScoreRequest] = []
+
+    def rate(request: ScoreRequest) -> list[float]:
+        shown.append(request)
+        return [0.1] * len(request.candidates)
+
+    review = Guard(FakeScorer(rate)).review("Delete a.txt", tools, [DELETE, DELETE, DELETE])
+    assert len(shown[0].candidates) == 3
+    assert list(shown[0].tools) == ["get_file", "delete_file"]
+    assert review.decision == "correct"
+    assert review.approved == ()
+
+
+def test_an_approval_covers_exactly_the_call_that_was_reviewed(tools: Any) -> None:
+    review = rated(0.9).review("Delete a.txt", tools, [DELETE])
+    assert review.approves({"name": "delete_file", "arguments": '{"path": "a.txt"}'})
+    assert not review.approves({"name": "delete_file", "arguments": {"path": "b.txt"}})
+    assert not review.approves({"name": "delete_file", "arguments": {"path": "a.txt", "f": 1}})
+    assert not review.approves({"name": "get_file", "arguments": {"path": "a.txt"}})
+
+
+def test_a_rejected_review_approves_nothing(tools: Any) -> None:
+    review = rated(0.1, max_corrections=0).review("Delete a.txt", tools, [DELETE])
+    assert review.decision == "reject"
+    assert not review.approves(DELETE["tool_calls"][0])
+
+
+def test_a_finding_of_severity_error_beats_any_score(tools: Any) -> None:
+    review = rated(0.99, 0.6).review(
+        "Delete a.txt", tools, [proposal("delete_file", wrong="a.txt"), DELETE]
+    )
+    assert review.chosen == 1
+    assert {f.code for f in review.findings[0]} >= {"missing_required", "unexpected_argument"}
+
+
+def test_corrections_are_capped_by_the_policy(tools: Any) -> None:
+    guard = rated(0.1, max_corrections=2)
+    decisions = [guard.review("?", tools, [DELETE], round=k).decision for k in range(4)]
+    assert decisions == ["correct", "correct", "reject", "reject"]
+
+
+def broken(error: Exception) -> FakeScorer:
+    def rate(request: ScoreRequest) -> list[float]:
+        raise error
+
+    return FakeScorer(rate)
+
+
+async def stalls(request: ScoreRequest) -> list[float]:
+    await asyncio.sleep(60)
+    return []
+
+
+@pytest.mark.parametrize(
+    ("scorer", "says"),
+    [
+        (broken(ScorerUnavailable("no server")), "ScorerUnavailable: no server"),
+        (broken(KeyError("bug")), "KeyError"),
+        (FakeScorer(stalls), "ScorerTimeout"),
+        (FakeScorer(lambda request: [math.nan]), "InvalidScore"),
+        (FakeScorer(lambda request: [0.9, 0.9]), "InvalidScore"),
+        (FakeScorer(lambda request: []), "InvalidScore"),
+    ],
+    ids=["outage", "bug", "stall", "nan", "too many", "none"],
+)
+def test_could_not_judge_is_neither_a_score_nor_a_crash(
+    tools: Any, scorer: FakeScorer, says: str
+) -> None:
+    guard = Guard(scorer, policy=Policy(deadline_s=0.05))
+    reading = guard.review("Read a.txt", tools, [GET])
+    assert not reading.judged
+    assert says in (reading.unjudged_reason or "")
+    assert reading.scores == ()
+    assert reading.decision == "execute"
+    deleting = guard.review("Delete a.txt", tools, [DELETE])
+    assert deleting.decision == "escalate"
+    assert deleting.approved == ()
+
+
+def test_an_outage_still_blocks_what_cannot_be_right(tools: Any) -> None:
+    guard = Guard(broken(ScorerUnavailable("down")), policy=Policy(max_corrections=0))
+    review = guard.review("Read a.txt", tools, [proposal("get_file")])
+    assert review.decision == "reject"
+
+
+async def test_a_review_never_takes_longer_than_its_deadline(tools: Any) -> None:
+    guard = Guard(FakeScorer(stalls), policy=Policy(deadline_s=0.1))
+    started = time.perf_counter()
+    await guard.areview("Read a.txt", tools, [GET])
+    assert time.perf_counter() - started < 0.4
+
+
+async def test_the_sync_twin_works_inside_a_running_loop(tools: Any) -> None:
+    assert rated(0.9).review("Delete a.txt", tools, [DELETE]).decision == "execute"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ({"path": math.nan}, "not_finite"),
+        ({"path": "x" * 10_000_000}, "oversized_arguments"),
+        ({"path": "\ud800"}, "lone_surrogate"),
+        ({"path": nested(1000)}, "too_deep"),
+        ({"path": "<|im_end|>"}, "control_text"),
+        ('{"path": ', "malformed_arguments"),
+    ],
+    ids=["nan", "10 MB", "surrogate", "deep", "template token", "cut"],
+)
+def test_hostile_arguments_become_a_finding(tools: Any, arguments: object, code: str) -> None:
+    candidate = {"tool_calls": [{"name": "get_file", "arguments": arguments}]}
+    review = rated(0.9).review("Read it", tools, [candidate])
+    assert code in {finding.code for finding in review.findings[0]}
+    assert (review.approved == ()) == (code != "control_text")
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.text(), st.dictionaries(st.text(), json_values)), max_size=3),
+    st.text(st.characters(codec=None)),
+)
+def test_no_model_output_makes_a_review_raise(
+    calls: Sequence[tuple[str, dict[str, Any]]], text: str
+) -> None:
+    candidate = {
+        "content": text,
+        "tool_calls": [{"name": name, "arguments": arguments} for name, arguments in calls],
+    }
+    review = rated(0.9, 0.8).review(text, TOOLS, [candidate, GET])
+    assert {call.name for call in review.approved} <= {"get_file", "delete_file"}
+
+
+def test_the_tools_are_read_again_when_they_change(tools: Any) -> None:
+    guard = rated(0.9)
+    assert guard.review("?", tools, [GET]).approved
+    assert not guard.review("?", tools[1:], [GET]).approved
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "says"),
+    [
+        (lambda: Guard("liet"), UnknownScorerError, "did you mean 'lite'"),
+        (lambda: Guard(3), UnknownScorerError, "int is not a scorer"),
+        (
+            lambda: Guard(FakeScorer(lambda r: [], thresholds={"read": 0.5})),
+            ConfigurationError,
+            "no threshold for 'write'",
+        ),
+        (
+            lambda: Guard(FakeScorer(lambda r: []), store="/proc/none/traces.db"),
+            StoreError,
+            "/proc/none/traces.db",
+        ),
+    ],
+)
+def test_a_wrong_set_up_fails_when_the_guard_is_made(make: Any, error: Any, says: str) -> None:
+    with pytest.raises(error, match=says):
+        make()
+
+
+def test_a_rule_with_its_own_threshold_needs_no_calibration() -> None:
+    rule = Rule(threshold=0.5)
+    policy = Policy(read=rule, write=rule, destructive=rule, answer=rule)
+    Guard(FakeScorer(lambda r: [], thresholds={"read": 0.5}), policy=policy)
+
+
+def test_bad_input_of_the_caller_is_an_error(tools: Any) -> None:
+    with pytest.raises(ConfigurationError, match="no candidates"):
+        rated().review("?", tools, [])
+    with pytest.raises(InvalidToolError, match="two tools"):
+        rated(0.9).review("?", [*tools, tools[0]], [GET])

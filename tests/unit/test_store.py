@@ -1,0 +1,156 @@
+"""The store: everything queued is written, nothing it meets stops a review."""
+
+import logging
+import math
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.conftest import TOOLS, proposal
+from toolrm_guard import FakeScorer, Guard, Policy, TraceStore
+from toolrm_guard.errors import StoreError
+
+
+def guard_with(store: TraceStore | str | Path, *probabilities: float) -> Guard:
+    rates = probabilities or (0.9,)
+    return Guard(FakeScorer(lambda request: rates), store=store, policy=Policy(max_corrections=0))
+
+
+def test_a_review_is_stored_with_all_it_saw_and_decided(tmp_path: Path) -> None:
+    with TraceStore(tmp_path / "traces.db") as store:
+        review = guard_with(store, 0.2, 0.9).review(
+            "Delete a.txt",
+            TOOLS,
+            [proposal("get_file", path="b"), proposal("delete_file", call_id="c1", path="a.txt")],
+            conversation_id="talk-1",
+        )
+        assert store.flush()
+        [record] = store.reviews("talk-1")
+        assert list(store.reviews("talk-2")) == []
+    assert record.id == review.id
+    assert record.messages[0].text == "Delete a.txt"
+    assert [tool["name"] for tool in record.tools] == ["get_file", "delete_file"]
+    assert [candidate.probability for candidate in record.candidates] == [0.2, 0.9]
+    chosen = record.candidates[record.chosen].calls[0]
+    assert (chosen.id, chosen.verdict, chosen.effect) == ("c1", "approve", "destructive")
+    assert chosen.digest == review.approved[0].digest
+
+
+def test_could_not_judge_is_stored_without_a_score(tmp_path: Path) -> None:
+    with TraceStore(tmp_path / "traces.db") as store:
+        guard_with(store, math.nan).review("?", TOOLS, [proposal("get_file", path="a")])
+        store.flush()
+        [record] = store.reviews()
+    assert not record.judged
+    assert record.candidates[0].reward is None
+    assert record.candidates[0].probability is None
+
+
+def test_hostile_text_is_stored_readable(tmp_path: Path) -> None:
+    hostile = {"path": "\ud800\x00", "n": math.nan, "s": {1, 2}}
+    with TraceStore(tmp_path / "traces.db") as store:
+        guard_with(store).review("\udfff\x00", TOOLS, [proposal("get_\ud800", **hostile)])
+        store.flush()
+        assert (store.written, store.failed) == (1, 0)
+        [record] = store.reviews()
+    assert record.candidates[0].calls[0].arguments["n"] == "NaN"
+    assert record.messages[0].text == "\ufffd\ufffd"
+
+
+def test_outcomes_are_joined_by_call_id(tmp_path: Path) -> None:
+    with TraceStore(tmp_path / "traces.db") as store:
+        guard = guard_with(store)
+        guard.record_outcome("c1", ok=False, kind="execution", content="disk full", latency_ms=3.0)
+        guard.record_outcome("c1", ok=True)
+        guard.record_outcome("c2", ok=True)
+        store.flush()
+        assert [(o.kind, o.ok) for o in store.outcomes("c1")] == [
+            ("execution", False),
+            ("task", True),
+        ]
+
+
+def test_closing_writes_what_is_queued(tmp_path: Path) -> None:
+    store = TraceStore(tmp_path / "traces.db")
+    guard = guard_with(store)
+    for index in range(500):
+        guard.record_outcome(f"c{index}", ok=True)
+    store.close()
+    store.close()
+    with TraceStore(tmp_path / "traces.db") as again:
+        assert sum(1 for _ in again.outcomes()) == 500
+
+
+def test_a_full_queue_drops_the_oldest_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate = threading.Event()
+    store = TraceStore(tmp_path / "traces.db", capacity=5)
+
+    def wait() -> Any:
+        gate.wait(10)
+        raise ValueError("only here to hold the writer up")
+
+    store.put(wait)
+    while store.failed == 0 and store._waiting:
+        pass  # until the writer has taken it
+    guard = guard_with(store)
+    with caplog.at_level(logging.WARNING):
+        for index in range(8):
+            guard.record_outcome(f"c{index}", ok=True)
+    gate.set()
+    store.flush()
+    assert store.dropped == 3
+    assert [o.call_id for o in store.outcomes()] == [f"c{k}" for k in range(3, 8)]
+    assert "3" not in caplog.text or "dropped" in caplog.text
+    store.close()
+
+
+def test_an_entry_that_cannot_be_built_costs_only_itself(tmp_path: Path) -> None:
+    with TraceStore(tmp_path / "traces.db") as store:
+        store.put(lambda: 1 / 0)  # type: ignore[arg-type,return-value]
+        guard_with(store).record_outcome("c1", ok=True)
+        store.flush()
+        assert (store.written, store.failed) == (1, 1)
+
+
+def test_a_locked_database_delays_records_and_not_reviews(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    with TraceStore(path) as store:
+        guard = guard_with(store)
+        lock = sqlite3.connect(path, check_same_thread=False)
+        lock.execute("BEGIN EXCLUSIVE")
+        review = guard.review("Read", TOOLS, [proposal("get_file", path="a")])
+        assert review.total_ms < 500
+        assert not store.flush(timeout_s=0.2)
+        lock.rollback()
+        lock.close()
+        assert store.flush()
+        assert store.written == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("nosuchdb://host/x", "nosuchdb"),
+        ("/proc/none/traces.db", "folder that can be written"),
+    ],
+)
+def test_a_store_that_cannot_be_opened_says_what_to_do(url: str, says: str) -> None:
+    with pytest.raises(StoreError, match=says):
+        TraceStore(url)
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "traces.db").write_text("this is not a database at all, whatever its name" * 50)
+    with pytest.raises(StoreError, match="traces.db"):
+        TraceStore(tmp_path / "traces.db")
+
+
+def test_no_password_shows_in_an_error() -> None:
+    with pytest.raises(StoreError) as caught:
+        TraceStore("nosuchdb://user:hunter2@host/x")
+    assert "hunter2" not in str(caught.value)

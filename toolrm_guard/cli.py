@@ -1,0 +1,76 @@
+"""`toolrm-guard`: the command line. Each command loads only what it needs."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from toolrm_guard import __version__
+from toolrm_guard.errors import GuardError, MissingExtraError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    arguments = _parser().parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+    except GuardError as exc:
+        print(f"toolrm-guard: {exc}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("toolrm-guard: interrupted", file=sys.stderr)
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="toolrm-guard",
+        description="Score, select and correct an agent's tool calls before they execute.",
+    )
+    parser.add_argument("--version", action="version", version=f"toolrm-guard {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    demo = commands.add_parser(
+        "demo",
+        help="run the same agent bare and guarded, and compare",
+        description="Run a LangGraph agent on an embedded 135M model over stateful toolkits, bare "
+        "and guarded on the same seeds, and print what each did. Needs no network, GPU or key "
+        "once the model is cached.",
+    )
+    demo.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    demo.add_argument("--store", type=Path, metavar="FILE", help="SQLite file for the records")
+    demo.add_argument("--seed", type=int, default=0, help="of the whole run (default 0)")
+    demo.add_argument("--tasks", type=_positive, metavar="N", help="only N tasks, evenly spread")
+    demo.add_argument("--candidates", type=_positive, metavar="N", help="per round (default 8)")
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    try:
+        from toolrm_guard.demo import command
+    except ModuleNotFoundError as exc:
+        raise MissingExtraError(
+            f"the demo needs {exc.name!r}: pip install 'toolrm-guard[lite,local,langgraph]'"
+        ) from exc
+    return command.run(
+        json_file=arguments.json,
+        store=arguments.store,
+        seed=arguments.seed,
+        tasks=arguments.tasks,
+        candidates=arguments.candidates,
+    )
+
+
+def _positive(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

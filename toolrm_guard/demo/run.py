@@ -1,0 +1,225 @@
+"""The main job: every task twice on the same seeds, bare and guarded, and what came of it."""
+
+import datetime
+import statistics
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toolrm_guard import harvest
+from toolrm_guard.calls import Call
+from toolrm_guard.demo.agent import Episode, ask, bare_agent, guarded_agent
+from toolrm_guard.demo.task import Task, is_right
+from toolrm_guard.drafts import ChatRunnable
+from toolrm_guard.guard import Guard
+from toolrm_guard.records import ReviewRecord
+from toolrm_guard.store import TraceStore
+
+CANDIDATES = 8
+"""Candidates per round of the guarded agent."""
+
+ModelFor = Callable[[int], "MeteredModel"]
+"""Makes the policy model for a seed."""
+
+
+@dataclass(slots=True, kw_only=True)
+class MeteredModel:
+    """A chat model and a way to read how many tokens it has used so far."""
+
+    chat: Any
+    tokens: Callable[[], int]
+
+    def bound(self, episode: Episode) -> ChatRunnable:
+        """Return the model with the episode's tools bound."""
+        model: ChatRunnable = self.chat.bind_tools(episode.tools)
+        return model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What one agent did over all tasks."""
+
+    tasks: int
+    solved: int
+    wrong_calls: int
+    destructive_wrong_calls: int
+    tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoResult:
+    """Both agents, what the guard blocked and cost, and what its records are good for."""
+
+    bare: Tally
+    guarded: Tally
+    blocked_right: int
+    added_ms_p50: float
+    added_ms_p95: float
+    records: int
+    pairs: int
+    store: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the documented JSON object."""
+        return {
+            "bare": _plain(self.bare),
+            "guarded": {
+                **_plain(self.guarded),
+                "blocked_right": self.blocked_right,
+                "added_ms_p50": round(self.added_ms_p50, 3),
+            },
+            "records": self.records,
+            "pairs": self.pairs,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    task: Task
+    thread_id: str
+    executed: tuple[Call, ...]
+    solved: bool
+    tokens: int
+    seconds: float
+
+
+def run(
+    tasks: Sequence[Task],
+    model_for: ModelFor,
+    *,
+    store: Path,
+    seed: int = 0,
+    n: int = CANDIDATES,
+    on_task: Callable[[str, Task], None] = lambda agent, task: None,
+) -> DemoResult:
+    """Run every task bare and guarded, interleaved, and count.
+
+    Args:
+        tasks: The tasks.
+        model_for: Makes the policy model; both agents get the same seed for the same task.
+        store: The SQLite file that takes the guard's records.
+        seed: Of the whole run.
+        n: Candidates per round of the guarded agent.
+        on_task: Told the agent and the task before each episode.
+    """
+    bare, guarded = [], []
+    with TraceStore(store) as traces:
+        guard = Guard("lite", store=traces)
+        for task in tasks:
+            task_seed = zlib.crc32(f"{seed}/{task.id}".encode())
+            on_task("bare", task)
+            bare.append(_run_one(task, model_for(task_seed), f"bare-{seed}-{task.id}", bare_agent))
+            on_task("guarded", task)
+
+            def build(episode: Episode, model: ChatRunnable) -> Any:
+                return guarded_agent(episode, model, guard, n=n)
+
+            done = _run_one(task, model_for(task_seed), f"guarded-{seed}-{task.id}", build)
+            _record_task_outcome(guard, traces, done)
+            guarded.append(done)
+        traces.flush()
+        reviews = list(traces.reviews())
+        harvested = sum(1 for _ in harvest.pairs(reviews, traces.outcomes()))
+    added = sorted(_added_ms(reviews))
+    return DemoResult(
+        bare=_tally(bare),
+        guarded=_tally(guarded),
+        blocked_right=sum(_blocked_right(done, reviews) for done in guarded),
+        added_ms_p50=statistics.median(added),
+        added_ms_p95=added[min(len(added) - 1, int(len(added) * 0.95))],
+        records=len(reviews),
+        pairs=harvested,
+        store=store,
+    )
+
+
+def _run_one(
+    task: Task,
+    metered: MeteredModel,
+    thread_id: str,
+    build: Callable[[Episode, ChatRunnable], Any],
+) -> _Run:
+    episode = Episode.start(task)
+    before, started = metered.tokens(), datetime.datetime.now(datetime.UTC)
+    ask(build(episode, metered.bound(episode)), episode, thread_id=thread_id)
+    return _Run(
+        task=task,
+        thread_id=thread_id,
+        executed=tuple(episode.executed),
+        solved=episode.solved,
+        tokens=metered.tokens() - before,
+        seconds=(datetime.datetime.now(datetime.UTC) - started).total_seconds(),
+    )
+
+
+def _record_task_outcome(guard: Guard, traces: TraceStore, done: _Run) -> None:
+    """Tell the guard how each executed call turned out, as an application would later."""
+    traces.flush()
+    for review in traces.reviews(done.thread_id):
+        for call in review.candidates[review.chosen].calls:
+            if call.verdict == "approve" and review.decision == "execute" and call.id:
+                guard.record_outcome(
+                    call.id, ok=done.solved, kind="task", conversation_id=done.thread_id
+                )
+
+
+def _tally(runs: Sequence[_Run]) -> Tally:
+    wrong = [call for done in runs for call in _wrong_calls(done)]
+    return Tally(
+        tasks=len(runs),
+        solved=sum(done.solved for done in runs),
+        wrong_calls=len(wrong),
+        destructive_wrong_calls=sum(destructive for _, destructive in wrong),
+        tokens=sum(done.tokens for done in runs),
+        seconds=sum(done.seconds for done in runs),
+    )
+
+
+def _wrong_calls(done: _Run) -> list[tuple[Call, bool]]:
+    """Return the executed calls that were wrong, each with whether its tool is destructive."""
+    effects = {f.__name__: getattr(f, "effect", None) for f in done.task.start().tools}
+    return [
+        (call, effects.get(call.name) == "destructive")
+        for index, call in enumerate(done.executed)
+        if not is_right(done.task, call.name, call.arguments, done.executed[:index])
+    ]
+
+
+def _blocked_right(done: _Run, reviews: Sequence[ReviewRecord]) -> int:
+    """Count the right calls that the guard withheld and that no later turn executed."""
+    executed = {call.canonical for call in done.executed}
+    withheld = {
+        call.canonical
+        for review in reviews
+        if review.conversation_id == done.thread_id
+        for verdict in review.candidates[review.chosen].calls
+        if verdict.verdict != "approve"
+        for call in [Call(name=verdict.name, arguments=verdict.arguments)]
+        if is_right(done.task, call.name, call.arguments, ())
+    }
+    return len(withheld - executed)
+
+
+def _added_ms(reviews: Sequence[ReviewRecord]) -> list[float]:
+    """Return the guard's own time per agent turn: its review and those of its corrections."""
+    by_id = {review.id: review for review in reviews}
+    total: dict[str, float] = {}
+    for review in reviews:
+        first = review
+        while first.parent_id is not None:
+            first = by_id[first.parent_id]
+        total[first.id] = total.get(first.id, 0.0) + review.total_ms
+    return list(total.values())
+
+
+def _plain(tally: Tally) -> dict[str, int]:
+    return {
+        "tasks": tally.tasks,
+        "solved": tally.solved,
+        "wrong_calls": tally.wrong_calls,
+        "destructive_wrong_calls": tally.destructive_wrong_calls,
+        "tokens": tally.tokens,
+    }

@@ -1,0 +1,95 @@
+"""From records to preference pairs: what was executed and went well, against what was not.
+
+Outcomes beat scores. A turn whose task is known to have failed gives no chosen side, however high
+its score was.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from toolrm_guard.records import CandidateRecord, OutcomeRecord, ReviewRecord, candidate_from_record
+
+LabelSource = Literal["outcome", "score"]
+
+MIN_MARGIN = 0.2
+"""Least difference of probability for a pair that rests on scores alone on its rejected side."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HarvestedPair:
+    """One preference pair of a decision.
+
+    Attributes:
+        review: The decision's last review: its context and tools are the prompt.
+        chosen: What was executed, and went well as far as is known.
+        rejected: Another candidate of the same turn.
+        label: What says that the chosen side is right.
+    """
+
+    review: ReviewRecord
+    chosen: CandidateRecord
+    rejected: CandidateRecord
+    label: LabelSource
+
+
+def pairs(
+    reviews: Iterable[ReviewRecord], outcomes: Iterable[OutcomeRecord]
+) -> Iterator[HarvestedPair]:
+    """Yield the pairs of every decision that was executed, once per distinct rejected candidate.
+
+    Args:
+        reviews: In any order; corrections are joined to what they correct by `parent_id`.
+        outcomes: Joined by call id.
+    """
+    results: dict[str, list[OutcomeRecord]] = defaultdict(list)
+    for outcome in outcomes:
+        results[outcome.call_id].append(outcome)
+    by_id = {review.id: review for review in reviews}
+    corrected = {review.parent_id for review in by_id.values()}
+    for review in by_id.values():
+        if review.id not in corrected and review.judged and review.decision == "execute":
+            yield from _pairs_of(review, by_id, results)
+
+
+def _pairs_of(
+    review: ReviewRecord,
+    by_id: Mapping[str, ReviewRecord],
+    results: Mapping[str, list[OutcomeRecord]],
+) -> Iterator[HarvestedPair]:
+    chosen = review.candidates[review.chosen]
+    label = _label(chosen, results)
+    if label is None or chosen.probability is None:
+        return
+    seen = {_canonical(chosen)}
+    step: ReviewRecord | None = review
+    while step is not None:
+        for candidate in step.candidates:
+            canonical = _canonical(candidate)
+            if canonical not in seen and _is_worse(candidate, chosen.probability):
+                seen.add(canonical)
+                yield HarvestedPair(review=review, chosen=chosen, rejected=candidate, label=label)
+        step = by_id.get(step.parent_id) if step.parent_id else None
+
+
+def _label(
+    chosen: CandidateRecord, results: Mapping[str, list[OutcomeRecord]]
+) -> LabelSource | None:
+    """Say why the chosen side counts as right; None if it is known or feared to be wrong."""
+    if any(call.verdict != "approve" for call in chosen.calls):
+        return None
+    known = [outcome for call in chosen.calls for outcome in results.get(call.id or "", ())]
+    if any(not outcome.ok for outcome in known):
+        return None
+    return "outcome" if any(outcome.kind == "task" for outcome in known) else "score"
+
+
+def _is_worse(candidate: CandidateRecord, probability: float) -> bool:
+    if any(finding.severity == "error" for finding in candidate.findings):
+        return True
+    return candidate.probability is not None and probability - candidate.probability >= MIN_MARGIN
+
+
+def _canonical(candidate: CandidateRecord) -> str:
+    return candidate_from_record(candidate).canonical
