@@ -1,0 +1,1 @@
+"""Benches: does the model rank right, does guarding help, what does it cost."""

@@ -147,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--scorer", default="lite")
     parser.add_argument("--candidates", type=int, default=8)
     parser.add_argument("--records", type=Path, help="labelled records; made-up ones without it")
-    parser.add_argument("--reviews", type=int, default=1000, help="at most this many (default 1000)")
+    parser.add_argument("--reviews", type=int, default=1000, help="at most (default 1000)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, metavar="OUT")
     arguments = parser.parse_args(argv)

@@ -75,7 +75,7 @@ class Call:
         """Read a call from an OpenAI tool call, a LangChain one, or `{"name", "arguments"}`.
 
         Raises:
-            InvalidConversationError: If there is no name; unreadable arguments are a defect instead.
+            InvalidConversationError: If there is no name; unreadable arguments are a defect.
         """
         if isinstance(raw, Call):
             return raw

@@ -53,7 +53,7 @@ def _demo(arguments: argparse.Namespace) -> int:
         raise MissingExtraError(
             f"the demo needs {exc.name!r}: pip install 'toolrm-guard[lite,local,langgraph]'"
         ) from exc
-    return command.run(
+    return command.run_command(
         json_file=arguments.json,
         store=arguments.store,
         seed=arguments.seed,

@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from opentelemetry.trace import Span
+
 from toolrm_guard import blocking, records, tracing
 from toolrm_guard.calls import Candidate
 from toolrm_guard.correction import critique
@@ -26,7 +28,7 @@ from toolrm_guard.errors import (
     ScorerTimeout,
     ScorerUnavailable,
 )
-from toolrm_guard.messages import Message, parse_messages
+from toolrm_guard.messages import parse_messages
 from toolrm_guard.policy import Policy, decide, judge, threshold_for
 from toolrm_guard.recording import review_record
 from toolrm_guard.review import Review
@@ -207,7 +209,7 @@ class Guard:
             return (), _reason(ScorerTimeout(f"no scores within {deadline_s:g} s"))
         except CouldNotJudge as exc:
             return (), _reason(exc)
-        except Exception as exc:  # any scorer may be plugged in; its bug must not end the agent
+        except Exception as exc:  # noqa: BLE001  # a plugged-in scorer's bug must not end the agent
             _log.exception("scorer %r failed", self.scorer.name)
             return (), _reason(ScorerUnavailable(f"{type(exc).__name__}: {exc}"))
         return tuple(scores), None
@@ -279,7 +281,7 @@ class Guard:
         return known[1]
 
 
-def _trace(span: "tracing.trace.Span", scorer: str, review: Review) -> None:
+def _trace(span: Span, scorer: str, review: Review) -> None:
     facts: dict[str, str | int | float | bool] = {
         "decision": review.decision,
         "scorer": scorer,

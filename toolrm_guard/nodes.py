@@ -152,7 +152,7 @@ class GuardNode(Runnable[Any, Command[str]]):
         answer: _Answer | None = None
         while True:
             try:
-                step = steps.send(answer)  # type: ignore[arg-type]  # None starts a generator
+                step = steps.send(answer)
             except StopIteration as done:
                 return _command(done.value)
             match step:
@@ -173,7 +173,7 @@ class GuardNode(Runnable[Any, Command[str]]):
         answer: _Answer | None = None
         while True:
             try:
-                step = steps.send(answer)  # type: ignore[arg-type]  # None starts a generator
+                step = steps.send(answer)
             except StopIteration as done:
                 return _command(done.value)
             match step:
@@ -201,7 +201,7 @@ class GuardNode(Runnable[Any, Command[str]]):
         winner = drafts[review.chosen]
         while review.decision == "correct" and self.model is not None:
             told = [*history, *_critique_messages(winner, review)]
-            # The draft stays in the running: a correction that scores no better does not replace it.
+            # The draft stays in the running: what scores no better does not replace it.
             drafts = [winner, *(yield _Draw(messages=told, n=self.n))]
             review = yield _Judge(
                 history=history, drafts=drafts, round=review.round + 1, parent_id=review.id

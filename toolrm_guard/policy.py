@@ -5,7 +5,6 @@ the candidate is right; left out, it comes from the scorer's own calibration, si
 suits one model means nothing for another.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, assert_never, get_args

@@ -13,12 +13,25 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
-from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
-from sqlalchemy import create_engine, event, insert, select
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    event,
+    insert,
+    select,
+)
 from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
-from typing_extensions import Self
 
 from toolrm_guard.errors import StoreError
 from toolrm_guard.records import OutcomeRecord, ReviewRecord
@@ -167,7 +180,7 @@ class TraceStore:
     def _build(self, build: Callable[[], Entry]) -> Entry | None:
         try:
             return build()
-        except Exception:  # the writer must outlive any one entry; the loss is counted and logged
+        except Exception:  # noqa: BLE001  # the writer outlives any one entry; the loss is counted
             self.failed += 1
             _log.exception("a trace entry could not be built and is lost")
             return None

@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from pydantic import BaseModel, ConfigDict, create_model
 from referencing import Registry
 from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
 
 from toolrm_guard.errors import InvalidToolError
 
@@ -82,7 +83,8 @@ class Tool:
         self._check_references()
 
     def _check_references(self) -> None:
-        resolver = self.validator._resolver
+        resource = DRAFT202012.create_resource(self.parameters)
+        resolver = Registry().with_resource("", resource).resolver()
         for reference in _references(self.parameters):
             try:
                 resolver.lookup(reference)
@@ -110,7 +112,7 @@ class Tool:
         return tuple(self.parameters.get("required") or ())
 
     def schema(self) -> dict[str, Any]:
-        """Return the OpenAI function schema, with the effect class as `x-effect` if there is one."""
+        """Return the OpenAI function schema, with the effect class as `x-effect` if stated."""
         stated = {} if self.effect is None else {"x-effect": self.effect}
         return {
             "name": self.name,

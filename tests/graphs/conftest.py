@@ -1,6 +1,6 @@
-"""A real chat model interface over scripted turns: these tests are about the graph, not the model."""
+"""A chat model over scripted turns: these tests are about the graph, not about the model."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -66,5 +66,5 @@ def turn(*calls: CallSpec, text: str = "", prefix: str = "c") -> AIMessage:
 
 
 @pytest.fixture
-def ledger() -> Iterator[Ledger]:
-    yield Ledger()
+def ledger() -> Ledger:
+    return Ledger()

@@ -146,7 +146,7 @@ def test_a_store_that_cannot_be_opened_says_what_to_do(url: str, says: str) -> N
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "traces.db").write_text("this is not a database at all, whatever its name" * 50)
-    with pytest.raises(StoreError, match="traces.db"):
+    with pytest.raises(StoreError, match=r"traces\.db"):
         TraceStore(tmp_path / "traces.db")
 
 

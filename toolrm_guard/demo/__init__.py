@@ -1,0 +1,1 @@
+"""The main job: an agent on an embedded model, bare and guarded, over stateful toolkits."""

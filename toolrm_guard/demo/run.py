@@ -94,6 +94,7 @@ def run(
     seed: int = 0,
     n: int = CANDIDATES,
     on_task: Callable[[str, Task], None] = lambda agent, task: None,
+    on_done: Callable[[], None] = lambda: None,
 ) -> DemoResult:
     """Run every task bare and guarded, interleaved, and count.
 
@@ -104,6 +105,7 @@ def run(
         seed: Of the whole run.
         n: Candidates per round of the guarded agent.
         on_task: Told the agent and the task before each episode.
+        on_done: Told after each episode.
     """
     bare, guarded = [], []
     with TraceStore(store) as traces:
@@ -112,6 +114,7 @@ def run(
             task_seed = zlib.crc32(f"{seed}/{task.id}".encode())
             on_task("bare", task)
             bare.append(_run_one(task, model_for(task_seed), f"bare-{seed}-{task.id}", bare_agent))
+            on_done()
             on_task("guarded", task)
 
             def build(episode: Episode, model: ChatRunnable) -> Any:
@@ -120,6 +123,7 @@ def run(
             done = _run_one(task, model_for(task_seed), f"guarded-{seed}-{task.id}", build)
             _record_task_outcome(guard, traces, done)
             guarded.append(done)
+            on_done()
         traces.flush()
         reviews = list(traces.reviews())
         harvested = sum(1 for _ in harvest.pairs(reviews, traces.outcomes()))

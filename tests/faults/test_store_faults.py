@@ -1,0 +1,64 @@
+"""The store when the process is killed and when the disk is full."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from toolrm_guard import TraceStore
+
+WRITER = """
+import resource, sys
+from toolrm_guard import FakeScorer, Guard, TraceStore
+limit = int(sys.argv[2])
+store = TraceStore(sys.argv[1])
+if limit:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+guard = Guard(FakeScorer(lambda request: [0.9]), store=store)
+for _ in range(int(sys.argv[3])):
+    review = guard.review("Read a.txt" * 50, [{"name": "get_file"}], ["text"])
+    assert review.decision == "execute"
+    if not limit and store.flush():
+        print(review.id, flush=True)
+store.flush(60)
+print("done", store.written, store.failed, flush=True)
+"""
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_acknowledged_record_survives_kill_9(tmp_path: Path, seed: int) -> None:
+    path = tmp_path / "traces.db"
+    command = [sys.executable, "-c", WRITER, str(path), "0", "100000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        first = writer.stdout.readline().strip()
+        time.sleep(random.Random(seed).uniform(0.0, 0.5))
+        writer.kill()
+        rest = writer.stdout.read().split()
+    assert writer.returncode == -signal.SIGKILL
+    acknowledged = {first, *(word for word in rest if len(word) == 32)}
+    with TraceStore(path) as store:
+        stored = {record.id for record in store.reviews()}
+    assert acknowledged <= stored
+    assert acknowledged
+
+
+def test_a_full_disk_loses_counted_records_and_no_review(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    done = subprocess.run(
+        [sys.executable, "-c", WRITER, str(path), "150000", "400"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    _, written, failed = done.stdout.split()
+    assert int(written) + int(failed) == 400
+    assert int(failed) > 0
+    assert "trace entries are lost" in done.stderr
+    with TraceStore(path) as store:
+        assert sum(1 for _ in store.reviews()) == int(written)
