@@ -9,7 +9,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, Send
 
-from tests.graphs.conftest import Ledger, ScriptedModel, turn
+from tests.support.scripted import Ledger, ScriptedModel, turn
 from toolrm_guard import (
     ConfigurationError,
     FakeScorer,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.graph import END, START, MessagesState, StateGraph
@@ -76,11 +77,17 @@ def guarded_agent(episode: Episode, model: ChatRunnable, guard: Guard, *, n: int
     return graph.compile()
 
 
-def ask(graph: Graph, episode: Episode, *, thread_id: str) -> None:
+def ask(
+    graph: Graph, episode: Episode, *, thread_id: str, callbacks: list[BaseCallbackHandler]
+) -> None:
     """Let the agent work on the task until it answers or its turns are used up."""
     graph.invoke(
         {"messages": [HumanMessage(episode.task.request)]},
-        {"configurable": {"thread_id": thread_id}, "recursion_limit": 100},
+        {
+            "configurable": {"thread_id": thread_id},
+            "callbacks": callbacks,
+            "recursion_limit": 100,
+        },
     )
 
 

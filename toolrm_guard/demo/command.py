@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from toolrm_guard.demo.run import CANDIDATES, DemoResult, MeteredModel, run
+from toolrm_guard.demo.run import CANDIDATES, DemoResult, run
 from toolrm_guard.demo.task import Task
 from toolrm_guard.demo.tasks import ALL_TASKS
 from toolrm_guard.embedded.chat_model import EmbeddedChatModel
@@ -66,9 +66,8 @@ def _run_with_progress(
         def on_done() -> None:
             progress.advance(bar)
 
-        def model_for(task_seed: int) -> MeteredModel:
-            model = EmbeddedChatModel(sampler=sampler, seed=task_seed)
-            return MeteredModel(chat=model, tokens=lambda: sampler.tokens)
+        def model_for(task_seed: int) -> EmbeddedChatModel:
+            return EmbeddedChatModel(sampler=sampler, seed=task_seed)
 
         return run(
             tasks, model_for, store=store, seed=seed, n=n, on_task=on_task, on_done=on_done

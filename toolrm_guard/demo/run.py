@@ -1,12 +1,16 @@
 """The main job: every task twice on the same seeds, bare and guarded, and what came of it."""
 
-import datetime
 import statistics
+import time
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.language_models import BaseChatModel
+from langchain_core.outputs import LLMResult
 
 from toolrm_guard import harvest
 from toolrm_guard.calls import Call
@@ -15,26 +19,27 @@ from toolrm_guard.demo.task import Task, is_right
 from toolrm_guard.drafts import ChatRunnable
 from toolrm_guard.guard import Guard
 from toolrm_guard.records import ReviewRecord
+from toolrm_guard.scorers.base import Scorer
 from toolrm_guard.store import TraceStore
 
 CANDIDATES = 8
 """Candidates per round of the guarded agent."""
 
-ModelFor = Callable[[int], "MeteredModel"]
+ModelFor = Callable[[int], BaseChatModel]
 """Makes the policy model for a seed."""
 
 
-@dataclass(slots=True, kw_only=True)
-class MeteredModel:
-    """A chat model and a way to read how many tokens it has used so far."""
+class TokenMeter(BaseCallbackHandler):
+    """Counts the tokens that a model read and wrote, drafts included."""
 
-    chat: Any
-    tokens: Callable[[], int]
+    def __init__(self) -> None:
+        self.tokens = 0
 
-    def bound(self, episode: Episode) -> ChatRunnable:
-        """Return the model with the episode's tools bound."""
-        model: ChatRunnable = self.chat.bind_tools(episode.tools)
-        return model
+    def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
+        """Add what the messages of one request say they used."""
+        for generation in response.generations[0]:
+            usage = getattr(getattr(generation, "message", None), "usage_metadata", None)
+            self.tokens += usage["total_tokens"] if usage else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +96,7 @@ def run(
     model_for: ModelFor,
     *,
     store: Path,
+    scorer: str | Scorer = "lite",
     seed: int = 0,
     n: int = CANDIDATES,
     on_task: Callable[[str, Task], None] = lambda agent, task: None,
@@ -102,6 +108,7 @@ def run(
         tasks: The tasks.
         model_for: Makes the policy model; both agents get the same seed for the same task.
         store: The SQLite file that takes the guard's records.
+        scorer: The guard's.
         seed: Of the whole run.
         n: Candidates per round of the guarded agent.
         on_task: Told the agent and the task before each episode.
@@ -109,7 +116,7 @@ def run(
     """
     bare, guarded = [], []
     with TraceStore(store) as traces:
-        guard = Guard("lite", store=traces)
+        guard = Guard(scorer, store=traces)
         for task in tasks:
             task_seed = zlib.crc32(f"{seed}/{task.id}".encode())
             on_task("bare", task)
@@ -142,20 +149,21 @@ def run(
 
 def _run_one(
     task: Task,
-    metered: MeteredModel,
+    model: BaseChatModel,
     thread_id: str,
     build: Callable[[Episode, ChatRunnable], Any],
 ) -> _Run:
     episode = Episode.start(task)
-    before, started = metered.tokens(), datetime.datetime.now(datetime.UTC)
-    ask(build(episode, metered.bound(episode)), episode, thread_id=thread_id)
+    meter, started = TokenMeter(), time.perf_counter()
+    graph = build(episode, model.bind_tools(episode.tools))
+    ask(graph, episode, thread_id=thread_id, callbacks=[meter])
     return _Run(
         task=task,
         thread_id=thread_id,
         executed=tuple(episode.executed),
         solved=episode.solved,
-        tokens=metered.tokens() - before,
-        seconds=(datetime.datetime.now(datetime.UTC) - started).total_seconds(),
+        tokens=meter.tokens,
+        seconds=time.perf_counter() - started,
     )
 
 
