@@ -29,7 +29,7 @@ from toolrm_guard.errors import (
     ScorerUnavailable,
 )
 from toolrm_guard.messages import parse_messages
-from toolrm_guard.policy import Policy, decide, judge, threshold_for
+from toolrm_guard.policy import Policy, decide, is_blocked, judge, threshold_for
 from toolrm_guard.recording import review_record
 from toolrm_guard.review import Review
 from toolrm_guard.scorers import resolve
@@ -226,7 +226,10 @@ class Guard:
         started: float,
     ) -> Review:
         findings = request.findings
-        blocked = [any(f.severity == "error" for f in found) for found in findings]
+        blocked = [
+            is_blocked(candidate, found, request.tools, self.policy)
+            for candidate, found in zip(request.candidates, findings, strict=True)
+        ]
         # Without scores the model's own order stands; what cannot be right is still passed over.
         rewards = [score.reward for score in scores] or [0.0] * len(request.candidates)
         chosen = best(rewards, blocked=blocked)

@@ -40,11 +40,14 @@ class Rule:
         on_low: What a call below the threshold meets once corrections are spent.
         on_unjudged: What a call meets when the guard could not judge: `open` executes it,
             `closed` rejects it, `escalate` hands it to a human.
+        repeats: Whether a call may run again that already succeeded with the same arguments since
+            the user last spoke. A model that does not know when to stop pays a bill twice.
     """
 
     threshold: float | None = None
     on_low: OnLow = "reject"
     on_unjudged: OnUnjudged = "closed"
+    repeats: bool = False
 
     def __post_init__(self) -> None:
         if self.threshold is not None and not 0.0 <= self.threshold <= 1.0:
@@ -70,7 +73,7 @@ class Policy:
         classify: Effect class of a tool; None reads its metadata, then the verbs of its name.
     """
 
-    read: Rule = field(default_factory=lambda: Rule(on_unjudged="open"))
+    read: Rule = field(default_factory=lambda: Rule(on_unjudged="open", repeats=True))
     write: Rule = field(default_factory=lambda: Rule(on_unjudged="closed"))
     destructive: Rule = field(default_factory=lambda: Rule(on_unjudged="escalate"))
     answer: Rule = field(default_factory=lambda: Rule(on_unjudged="open"))
@@ -146,7 +149,8 @@ def judge(
     Args:
         candidate: The chosen candidate.
         probability: Calibrated P(right) in [0, 1]; None when the guard could not judge.
-        findings: Of this candidate; one of severity `error` rejects its call whatever the score.
+        findings: Of this candidate; an error or a forbidden repeat rejects its call whatever the
+            score.
         tools: The tools on offer.
         policy: The rules.
         thresholds: The scorer's calibrated thresholds, used where a rule states none.
@@ -154,14 +158,24 @@ def judge(
     verdicts = []
     for index, call in enumerate(candidate.calls):
         effect = policy.effect_of(call.name, tools)
-        errors = [f for f in findings if f.severity == "error" and f.call in (index, None)]
-        if errors:
+        against = _blocking(findings, index, policy.rule(effect))
+        if against:
             verdict: Verdict = "reject"
-            reason = " ".join(finding.message for finding in errors)
+            reason = " ".join(finding.message for finding in against)
         else:
             verdict, reason = _by_probability(probability, effect, policy, thresholds)
         verdicts.append(CallVerdict(call=call, effect=effect, verdict=verdict, reason=reason))
     return tuple(verdicts)
+
+
+def is_blocked(
+    candidate: Candidate, findings: Sequence[Finding], tools: ToolSet, policy: Policy
+) -> bool:
+    """Tell whether a finding rules out any call of the candidate, whatever its score."""
+    return any(
+        _blocking(findings, index, policy.rule(policy.effect_of(call.name, tools)))
+        for index, call in enumerate(candidate.calls)
+    )
 
 
 def threshold_for(name: RuleName, policy: Policy, thresholds: Mapping[RuleName, float]) -> float:
@@ -200,6 +214,18 @@ def decide(
     if not verdicts or any(v.verdict == "approve" for v in verdicts):
         return "execute"  # the approved part of the turn, or a text that executes nothing
     return "reject"
+
+
+def _blocking(findings: Sequence[Finding], index: int, rule: Rule) -> list[Finding]:
+    """Return what rules a call out: what cannot be right, and a repeat where none is allowed."""
+    return [
+        finding
+        for finding in findings
+        if finding.call in (index, None)
+        and (
+            finding.severity == "error" or (finding.code == "repeated_call" and not rule.repeats)
+        )
+    ]
 
 
 def _by_probability(

@@ -208,3 +208,15 @@ def test_bad_input_of_the_caller_is_an_error(tools: Any) -> None:
         rated().review("?", tools, [])
     with pytest.raises(InvalidToolError, match="two tools"):
         rated(0.9).review("?", [*tools, tools[0]], [GET])
+
+
+def test_a_write_that_already_succeeded_is_passed_over_for_an_answer(tools: Any) -> None:
+    done = [
+        {"role": "user", "content": "Delete a.txt"},
+        {"role": "assistant", "content": "", **proposal("delete_file", "c1", path="a.txt")},
+        {"role": "tool", "tool_call_id": "c1", "content": "deleted"},
+    ]
+    review = rated(0.9, 0.8).review(done, tools, [DELETE, "It is deleted."])
+    assert review.chosen == 1
+    failed = [*done[:2], {"role": "tool", "tool_call_id": "c1", "content": "error: busy"}]
+    assert rated(0.9, 0.8).review(failed, tools, [DELETE, "Sorry."]).chosen == 0

@@ -148,3 +148,29 @@ def test_a_threshold_that_nobody_states_is_an_error_that_says_how_to_state_it() 
     with pytest.raises(ConfigurationError, match=r"Policy\(read=Rule\(threshold=...\)\)"):
         threshold_for("read", Policy(), {})
     assert threshold_for("read", Policy(read=Rule(threshold=0.4)), {}) == 0.4
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict"),
+    [("get_mail", "approve"), ("save_note", "reject"), ("delete_mail", "reject")],
+)
+def test_what_already_succeeded_runs_again_only_if_it_changes_nothing(
+    name: str, verdict: Verdict
+) -> None:
+    call = Call(name=name)
+    repeated = Finding(
+        code="repeated_call", severity="warning", path="$", message="already done", call=0
+    )
+    for policy, expected in [
+        (Policy(), verdict),
+        (Policy(write=Rule(repeats=True), destructive=Rule(repeats=True)), "approve"),
+    ]:
+        [judged] = judge(
+            Candidate(calls=(call,)),
+            probability=0.99,
+            findings=[repeated],
+            tools=TOOLS,
+            policy=policy,
+            thresholds=THRESHOLDS,  # type: ignore[arg-type]
+        )
+        assert judged.verdict == expected
