@@ -18,9 +18,10 @@ END_OF_TURN = "<|im_end|>"
 MAX_TEXT_CHARS = 20_000
 """A longer text is cut in the middle: its head and tail say most, and the model has an end."""
 
-_CONTROL = re.compile(
-    r"<(?=\|)|<(?=/?(?:tools?|tool_call|tool_response|think|s|start_of_turn|end_of_turn)\b)", re.I
-)
+_CONTROL = re.compile(r"<(?=\||/?(?:tools?|think|s|[a-z]+(?:_[a-z]+)+)>)", re.I)
+"""`<|...|>`, the Hermes tags, and every tag of joined words: `<tool_call>`, `<start_of_turn>`,
+`<file_sep>` and their like are control tokens of one model or another."""
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _INSTRUCTIONS = (
     "You can call functions. Their signatures stand between <tools> and </tools>, one JSON object "

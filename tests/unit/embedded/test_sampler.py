@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from tests.unit.embedded.conftest import TOOLS
-from toolrm_guard.calls import Candidate
 from toolrm_guard.embedded.decoder import Rows, int8_linear
 from toolrm_guard.embedded.grammar import MAX_CALLS, bounded
 from toolrm_guard.embedded.policy_prompt import render_policy_prompt, signature
@@ -18,13 +17,15 @@ from toolrm_guard.tools import Tool, ToolSet
 
 ASK = parse_messages("Delete the file report_old.txt.")
 
+LOOSE: dict[str, Any] = {"n": 3, "temperature": 1.5, "max_tokens": 40, "text_allowed": False}
+
 RICH: dict[str, Any] = {
     "name": "plan_trip",
     "description": "Plan a trip.",
     "parameters": {
         "type": "object",
         "properties": {
-            "city": {"type": "string"},
+            "city": {"type": ["string", "null"], "minLength": 2, "maxLength": 500},
             "mode": {"enum": ["train", "car", None]},
             "days": {"type": "integer", "minimum": 1, "maximum": 30},
             "budget": {"anyOf": [{"type": "number"}, {"type": "null"}]},
@@ -44,35 +45,30 @@ RICH: dict[str, Any] = {
 }
 
 
-def calls_of(candidates: tuple[Candidate, ...]) -> list[str]:
-    return [candidate.canonical or candidate.text for candidate in candidates]
-
-
 def test_every_sampled_call_is_valid_against_the_schema_of_its_tool(
     sampler: EmbeddedSampler,
 ) -> None:
     tools = ToolSet([*TOOLS.values(), Tool.parse(RICH)])
     ask = parse_messages("Plan a trip to Rome by train, 4 days from 2026-05-01, via Milan.")
     seen = set()
-    for temperature in (0.7, 1.5):
-        drawn = sampler.sample(
-            ask, tools, n=6, seed=3, temperature=temperature, max_tokens=400, text_allowed=False
-        )
-        for candidate in drawn.candidates:
-            assert 1 <= len(candidate.calls) <= MAX_CALLS
-            for call in candidate.calls:
-                assert call.defect is None
-                assert list(tools[call.name].validator.iter_errors(dict(call.arguments))) == []
-                seen.add(call.name)
+    drawn = sampler.sample(
+        ask, tools, n=6, seed=3, temperature=1.2, max_tokens=400, text_allowed=False
+    )
+    for candidate in drawn.candidates:
+        assert 1 <= len(candidate.calls) <= MAX_CALLS
+        for call in candidate.calls:
+            assert call.defect is None
+            assert list(tools[call.name].validator.iter_errors(dict(call.arguments))) == []
+            seen.add(call.name)
     assert "plan_trip" in seen
 
 
 def test_the_same_seed_gives_the_same_candidates_and_another_one_others(
     sampler: EmbeddedSampler,
 ) -> None:
-    first = sampler.sample(ASK, TOOLS, n=4, seed=1, temperature=1.5, text_allowed=False)
-    again = sampler.sample(ASK, TOOLS, n=4, seed=1, temperature=1.5, text_allowed=False)
-    other = sampler.sample(ASK, TOOLS, n=4, seed=2, temperature=1.5, text_allowed=False)
+    first = sampler.sample(ASK, TOOLS, **LOOSE, seed=1)
+    again = sampler.sample(ASK, TOOLS, **LOOSE, seed=1)
+    other = sampler.sample(ASK, TOOLS, **LOOSE, seed=2)
     assert first.candidates == again.candidates
     assert first.candidates != other.candidates
 
@@ -99,9 +95,11 @@ def test_the_next_turn_of_an_agent_reuses_the_last_one(sampler: EmbeddedSampler)
 
 def test_torchs_own_random_state_and_threads_are_left_alone(sampler: EmbeddedSampler) -> None:
     before, threads = torch.get_rng_state(), torch.get_num_threads()
+    torch.set_num_threads(2)
     sampler.sample(ASK, TOOLS, n=2, seed=1, max_tokens=4)
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(threads)
     assert torch.equal(before, torch.get_rng_state())
-    assert torch.get_num_threads() == threads
 
 
 def test_text_in_the_request_cannot_open_a_tool_call_or_a_turn(sampler: EmbeddedSampler) -> None:
@@ -172,6 +170,11 @@ def test_a_bounded_schema_only_ever_narrows() -> None:
             assert tool.validator.is_valid(value)
     assert narrow.validator.is_valid(good)
     assert not narrow.validator.is_valid({**good, "city": "x" * 999})
+
+
+def test_a_prompt_longer_than_the_model_has_positions_is_refused(sampler: EmbeddedSampler) -> None:
+    with pytest.raises(ConfigurationError, match="room for 8,192"):
+        sampler.sample(parse_messages("1 " * 9_000), TOOLS, n=1, seed=0)
 
 
 def test_a_signature_is_one_line_and_tells_what_is_optional() -> None:
