@@ -2,8 +2,9 @@
 
     python -m bench.latency --scorer lite --candidates 8 [--records FILE] [--json OUT]
 
-Every review is a fresh one: conversations, candidates and their order change from review to review,
-so nothing that a cache could carry from one to the next is measured. Recording is off.
+Conversations, candidates and their order change from review to review, so nothing that a cache could
+carry from one to the next is measured. The tools are read before, as `guard_node` reads them when
+the graph is built. Recording is off.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from toolrm_guard.calls import Call, Candidate
 from toolrm_guard.errors import GuardError
 from toolrm_guard.guard import Guard
 from toolrm_guard.labelled import read_records
+from toolrm_guard.tools import ToolSet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,7 @@ class Case:
     """The input of one review, as an agent would hand it over."""
 
     messages: Sequence[object]
-    tools: Sequence[object]
+    tools: ToolSet
     candidates: list[Candidate]
 
 
@@ -81,7 +83,7 @@ def recorded_cases(path: Path, candidates: int, limit: int, seed: int) -> list[C
         if len(readable) >= candidates:
             drawn = rng.sample(readable, candidates)
             cases.append(
-                Case(messages=record.messages, tools=record.tools, candidates=drawn)
+                Case(messages=record.messages, tools=record.toolset(), candidates=drawn)
             )
     if not cases:
         raise SystemExit(f"{path}: no record has {candidates} readable candidates")
@@ -117,7 +119,7 @@ def _made_up_case(rng: random.Random, index: int, candidates: int) -> Case:
             key = rng.choice(list(right))
             arguments[key] = rng.choice([start, goal, day, rng.randint(1, 9)])
         drawn.append(Candidate(calls=(Call(name="book_train", arguments=arguments),)))
-    return Case(messages=messages, tools=tools, candidates=drawn)
+    return Case(messages=messages, tools=ToolSet.of(tools), candidates=drawn)
 
 
 _NOUNS = ("train", "flight", "bus", "hotel")

@@ -2,19 +2,28 @@
 
 import datetime
 import json
+import multiprocessing
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from toolrm_guard.demo.run import CANDIDATES, DemoResult, run
+from toolrm_guard.demo.run import CANDIDATES, DemoResult, Pair, run_task, summarize
 from toolrm_guard.demo.task import Task
 from toolrm_guard.demo.tasks import ALL_TASKS
 from toolrm_guard.embedded.chat_model import EmbeddedChatModel
 from toolrm_guard.embedded.sampler import EmbeddedSampler
+from toolrm_guard.embedded.weights import ensure_smollm2
 from toolrm_guard.errors import ConfigurationError
+from toolrm_guard.guard import Guard
+from toolrm_guard.store import TraceStore
+
+WORKERS = 2
+"""Processes; each draws on one core and holds about 1.5 GB."""
 
 
 def run_command(
@@ -50,28 +59,46 @@ def run_command(
 def _run_with_progress(
     console: Console, tasks: Sequence[Task], store: Path, *, seed: int, n: int
 ) -> DemoResult:
-    sampler = EmbeddedSampler()  # shows its own progress when the weights must be prepared
+    ensure_smollm2()  # once, here, with its own progress; the workers then find it
     columns = (
-        TextColumn("{task.description:<28}"),
+        TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("", total=2 * len(tasks))
+    TraceStore(store).close()  # makes the tables before two processes want to
+    context = multiprocessing.get_context("spawn")
+    with (
+        Progress(*columns, console=console) as progress,
+        ProcessPoolExecutor(WORKERS, context, _start_worker, (store,)) as pool,
+    ):
+        bar = progress.add_task("tasks, bare and guarded", total=len(tasks))
+        running = [pool.submit(_work, task.id, seed, n) for task in tasks]
+        try:
+            for done in as_completed(running):
+                done.result()
+                progress.advance(bar)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return summarize([future.result() for future in running], store)
 
-        def on_task(agent: str, task: Task) -> None:
-            progress.update(bar, description=f"{agent}: {task.id}")
 
-        def on_done() -> None:
-            progress.advance(bar)
+_worker: dict[str, Any] = {}
+"""What a worker process keeps from task to task: the sampler with its prompt cache, the guard."""
 
-        def model_for(task_seed: int) -> EmbeddedChatModel:
-            return EmbeddedChatModel(sampler=sampler, seed=task_seed)
 
-        return run(
-            tasks, model_for, store=store, seed=seed, n=n, on_task=on_task, on_done=on_done
-        )
+def _start_worker(store: Path) -> None:
+    _worker["sampler"] = EmbeddedSampler()
+    _worker["guard"] = Guard("lite", store=store)
+
+
+def _work(task_id: str, seed: int, n: int) -> Pair:
+    def model_for(task_seed: int) -> EmbeddedChatModel:
+        return EmbeddedChatModel(sampler=_worker["sampler"], seed=task_seed)
+
+    task = next(task for task in ALL_TASKS if task.id == task_id)
+    return run_task(task, model_for, _worker["guard"], seed=seed, n=n)
 
 
 def _print(console: Console, result: DemoResult) -> None:
@@ -122,6 +149,3 @@ def _check_writable(path: Path) -> None:
         raise ConfigurationError(
             f"cannot write {str(path)!r} ({exc.strerror}); give a file in a folder of yours"
         ) from exc
-
-
-

@@ -14,12 +14,11 @@ from langchain_core.outputs import LLMResult
 
 from toolrm_guard import harvest
 from toolrm_guard.calls import Call
-from toolrm_guard.demo.agent import Episode, ask, bare_agent, guarded_agent
+from toolrm_guard.demo.agent import Episode, Graph, ask, bare_agent, guarded_agent
 from toolrm_guard.demo.task import Task, is_right
 from toolrm_guard.drafts import ChatRunnable
 from toolrm_guard.guard import Guard
 from toolrm_guard.records import ReviewRecord
-from toolrm_guard.scorers.base import Scorer
 from toolrm_guard.store import TraceStore
 
 CANDIDATES = 8
@@ -82,7 +81,9 @@ class DemoResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Run:
+class Run:
+    """One task by one agent."""
+
     task: Task
     thread_id: str
     executed: tuple[Call, ...]
@@ -91,54 +92,41 @@ class _Run:
     seconds: float
 
 
-def run(
-    tasks: Sequence[Task],
-    model_for: ModelFor,
-    *,
-    store: Path,
-    scorer: str | Scorer = "lite",
-    seed: int = 0,
-    n: int = CANDIDATES,
-    on_task: Callable[[str, Task], None] = lambda agent, task: None,
-    on_done: Callable[[], None] = lambda: None,
-) -> DemoResult:
-    """Run every task bare and guarded, interleaved, and count.
+Pair = tuple[Run, Run]
+"""The same task bare and guarded."""
+
+
+def run_task(task: Task, model_for: ModelFor, guard: Guard, *, seed: int, n: int) -> Pair:
+    """Run a task bare and guarded, one after the other, on the same seed.
 
     Args:
-        tasks: The tasks.
-        model_for: Makes the policy model; both agents get the same seed for the same task.
-        store: The SQLite file that takes the guard's records.
-        scorer: The guard's.
-        seed: Of the whole run.
+        task: The task.
+        model_for: Makes the policy model for a seed.
+        guard: Of the guarded agent; it must keep records.
+        seed: Of the whole demo; the task's own seed follows from it and the task's id.
         n: Candidates per round of the guarded agent.
-        on_task: Told the agent and the task before each episode.
-        on_done: Told after each episode.
     """
-    bare, guarded = [], []
+    task_seed = zlib.crc32(f"{seed}/{task.id}".encode())
+    bare = _run_one(task, model_for(task_seed), f"bare-{seed}-{task.id}", bare_agent)
+
+    def build(episode: Episode, model: ChatRunnable) -> Graph:
+        return guarded_agent(episode, model, guard, n=n)
+
+    guarded = _run_one(task, model_for(task_seed), f"guarded-{seed}-{task.id}", build)
+    _record_task_outcome(guard, guarded)
+    return bare, guarded
+
+
+def summarize(pairs: Sequence[Pair], store: Path) -> DemoResult:
+    """Count what the agents did; the store says what the guard did, and what that is good for."""
     with TraceStore(store) as traces:
-        guard = Guard(scorer, store=traces)
-        for task in tasks:
-            task_seed = zlib.crc32(f"{seed}/{task.id}".encode())
-            on_task("bare", task)
-            bare.append(_run_one(task, model_for(task_seed), f"bare-{seed}-{task.id}", bare_agent))
-            on_done()
-            on_task("guarded", task)
-
-            def build(episode: Episode, model: ChatRunnable) -> Any:
-                return guarded_agent(episode, model, guard, n=n)
-
-            done = _run_one(task, model_for(task_seed), f"guarded-{seed}-{task.id}", build)
-            _record_task_outcome(guard, traces, done)
-            guarded.append(done)
-            on_done()
-        traces.flush()
         reviews = list(traces.reviews())
         harvested = sum(1 for _ in harvest.pairs(reviews, traces.outcomes()))
     added = sorted(_added_ms(reviews))
     return DemoResult(
-        bare=_tally(bare),
-        guarded=_tally(guarded),
-        blocked_right=sum(_blocked_right(done, reviews) for done in guarded),
+        bare=_tally([bare for bare, _ in pairs]),
+        guarded=_tally([guarded for _, guarded in pairs]),
+        blocked_right=sum(_blocked_right(guarded, reviews) for _, guarded in pairs),
         added_ms_p50=statistics.median(added),
         added_ms_p95=added[min(len(added) - 1, int(len(added) * 0.95))],
         records=len(reviews),
@@ -151,13 +139,13 @@ def _run_one(
     task: Task,
     model: BaseChatModel,
     thread_id: str,
-    build: Callable[[Episode, ChatRunnable], Any],
-) -> _Run:
+    build: Callable[[Episode, ChatRunnable], Graph],
+) -> Run:
     episode = Episode.start(task)
     meter, started = TokenMeter(), time.perf_counter()
     graph = build(episode, model.bind_tools(episode.tools))
     ask(graph, episode, thread_id=thread_id, callbacks=[meter])
-    return _Run(
+    return Run(
         task=task,
         thread_id=thread_id,
         executed=tuple(episode.executed),
@@ -167,8 +155,10 @@ def _run_one(
     )
 
 
-def _record_task_outcome(guard: Guard, traces: TraceStore, done: _Run) -> None:
+def _record_task_outcome(guard: Guard, done: Run) -> None:
     """Tell the guard how each executed call turned out, as an application would later."""
+    traces = guard.store
+    assert traces is not None
     traces.flush()
     for review in traces.reviews(done.thread_id):
         for call in review.candidates[review.chosen].calls:
@@ -176,9 +166,10 @@ def _record_task_outcome(guard: Guard, traces: TraceStore, done: _Run) -> None:
                 guard.record_outcome(
                     call.id, ok=done.solved, kind="task", conversation_id=done.thread_id
                 )
+    traces.flush()
 
 
-def _tally(runs: Sequence[_Run]) -> Tally:
+def _tally(runs: Sequence[Run]) -> Tally:
     wrong = [call for done in runs for call in _wrong_calls(done)]
     return Tally(
         tasks=len(runs),
@@ -190,7 +181,7 @@ def _tally(runs: Sequence[_Run]) -> Tally:
     )
 
 
-def _wrong_calls(done: _Run) -> list[tuple[Call, bool]]:
+def _wrong_calls(done: Run) -> list[tuple[Call, bool]]:
     """Return the executed calls that were wrong, each with whether its tool is destructive."""
     effects = {f.__name__: getattr(f, "effect", None) for f in done.task.start().tools}
     return [
@@ -200,7 +191,7 @@ def _wrong_calls(done: _Run) -> list[tuple[Call, bool]]:
     ]
 
 
-def _blocked_right(done: _Run, reviews: Sequence[ReviewRecord]) -> int:
+def _blocked_right(done: Run, reviews: Sequence[ReviewRecord]) -> int:
     """Count the right calls that the guard withheld and that no later turn executed."""
     executed = {call.canonical for call in done.executed}
     withheld = {

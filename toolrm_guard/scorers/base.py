@@ -31,10 +31,14 @@ class ScoreRequest:
     candidates: tuple[Candidate, ...]
 
     @cached_property
+    def finder(self) -> Finder:
+        """What reads the conversation and the schemas, once for the scorer and the guard."""
+        return Finder(self.messages, self.tools)
+
+    @cached_property
     def findings(self) -> tuple[tuple[Finding, ...], ...]:
-        """The findings of each candidate, computed once for the scorer and the guard."""
-        finder = Finder(self.messages, self.tools)
-        return tuple(finder.find(candidate) for candidate in self.candidates)
+        """The findings of each candidate."""
+        return tuple(self.finder.find(candidate) for candidate in self.candidates)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +76,14 @@ class Scorer(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What records and spans call this scorer."""
+        ...
 
     @property
-    def thresholds(self) -> Mapping[ThresholdKind, float]: ...
+    def thresholds(self) -> Mapping[ThresholdKind, float]:
+        """Probability below which a candidate should not pass."""
+        ...
 
     async def score(
         self, requests: Sequence[ScoreRequest], deadline: float | None

@@ -8,11 +8,13 @@ from langchain_core.messages import AIMessage
 
 from tests.support.scripted import CallSpec, ScriptedModel, turn
 from toolrm_guard.cli import main
-from toolrm_guard.demo.run import DemoResult, run
+from toolrm_guard.demo.run import DemoResult, run_task, summarize
 from toolrm_guard.demo.task import Task
 from toolrm_guard.demo.tasks import ALL_TASKS
+from toolrm_guard.guard import Guard
 from toolrm_guard.scorers.base import ScoreRequest
 from toolrm_guard.scorers.fake import FakeScorer
+from toolrm_guard.store import TraceStore
 
 TASKS = {task.id: task for task in ALL_TASKS}
 TRANSFER = TASKS["bank-transfer"]
@@ -42,7 +44,9 @@ def demo(
     def model_for(seed: int) -> Any:
         return ScriptedModel(turns=[m.model_copy(deep=True) for m in next(scripts)])
 
-    return run([task], model_for, scorer=scorer, store=path / "demo.db", n=2)
+    with TraceStore(path / "demo.db") as store:
+        pair = run_task(task, model_for, Guard(scorer, store=store), seed=0, n=2)
+    return summarize([pair], path / "demo.db")
 
 
 def test_a_wrong_destructive_call_counts_when_it_runs_and_not_when_it_is_stopped(

@@ -1,0 +1,184 @@
+"""`lite`, the embedded default: gradient-boosted trees over evidence features.
+
+No torch, no network, about a millisecond for eight candidates. The model is LightGBM text plus a
+calibration file that holds its hash, the feature names, the map from reward to probability, and
+the thresholds.
+"""
+
+import asyncio
+import hashlib
+import itertools
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Literal
+
+import lightgbm
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from toolrm_guard.errors import ModelIntegrityError
+from toolrm_guard.findings import Finder
+from toolrm_guard.scorers.base import Score, ScoreRequest, ThresholdKind
+from toolrm_guard.scorers.features import INPUTS, compare, extract
+
+MODEL_FILE = "model.txt"
+CALIBRATION_FILE = "calibration.json"
+_REMEDY = "reinstall toolrm-guard, or train again with `python -m training.train_lite`"
+_Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Calibration(BaseModel):
+    """What belongs to a model file but is no tree.
+
+    Attributes:
+        model_sha256: Of the model file, in hex.
+        features: Names of the columns, in the order the trees use.
+        rewards: Knots of the map to probability, rising.
+        probabilities: P(the candidate is right) at the knots, never falling; linear between.
+        thresholds: Probability below which a turn of this kind should not pass.
+        rule: How the thresholds were chosen.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    model_sha256: str
+    features: tuple[str, ...]
+    rewards: tuple[float, ...] = Field(min_length=2)
+    probabilities: tuple[_Share, ...] = Field(min_length=2)
+    thresholds: dict[ThresholdKind, _Share]
+    rule: str
+
+    @model_validator(mode="after")
+    def _is_a_map(self) -> "Calibration":
+        if len(self.rewards) != len(self.probabilities):
+            raise ValueError("rewards and probabilities differ in length")
+        rising = all(a < b for a, b in itertools.pairwise(self.rewards))
+        steady = all(a <= b for a, b in itertools.pairwise(self.probabilities))
+        if not (rising and steady):
+            raise ValueError("rewards must rise and probabilities must not fall")
+        if missing := {"read", "write", "destructive", "answer"} - set(self.thresholds):
+            raise ValueError(f"thresholds lack {', '.join(sorted(missing))}")
+        return self
+
+    def probability(self, rewards: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return P(right) for rewards (n,), each in [0, 1]."""
+        return np.interp(rewards, self.rewards, self.probabilities)
+
+
+class LiteModel:
+    """The trees with their calibration; pure and thread-safe."""
+
+    def __init__(self, booster: lightgbm.Booster, calibration: Calibration) -> None:
+        """Hold both; `load` is the way to get them from files."""
+        self._booster = booster
+        self.calibration = calibration
+
+    @classmethod
+    def load(cls, folder: str | Path | None = None) -> "LiteModel":
+        """Return the model in a folder, or the one that ships with the package.
+
+        Raises:
+            ModelIntegrityError: If a file is missing, unreadable, or belongs to another.
+        """
+        root = files("toolrm_guard") / "models" / "lite" if folder is None else Path(folder)
+        model_path, calibration_path = root / MODEL_FILE, root / CALIBRATION_FILE
+        try:
+            text = model_path.read_bytes()
+            raw = calibration_path.read_bytes()
+        except OSError as exc:
+            raise ModelIntegrityError(f"{exc.filename}: {exc.strerror}; {_REMEDY}") from exc
+        try:
+            calibration = Calibration.model_validate_json(raw)
+        except ValidationError as exc:
+            raise ModelIntegrityError(f"{calibration_path}: {exc}; {_REMEDY}") from exc
+        digest = hashlib.sha256(text).hexdigest()
+        if digest != calibration.model_sha256:
+            raise ModelIntegrityError(
+                f"{model_path} has sha256 {digest}, but {CALIBRATION_FILE} was made for "
+                f"{calibration.model_sha256}; {_REMEDY}"
+            )
+        if calibration.features != INPUTS:
+            differing = sorted(set(calibration.features) ^ set(INPUTS)) or ["their order"]
+            raise ModelIntegrityError(
+                f"{model_path} was trained on other features than this version computes: "
+                f"{', '.join(differing[:6])}; {_REMEDY}"
+            )
+        return cls(_booster(text, model_path), calibration)
+
+    def score(self, request: ScoreRequest) -> list[Score]:
+        """Return one score per candidate, in order."""
+        if not request.candidates:
+            return []
+        rewards = self.rewards(inputs(request, request.finder))
+        probabilities = self.calibration.probability(rewards)
+        return [
+            Score(reward=float(r), probability=float(p), findings=found)
+            for r, p, found in zip(rewards, probabilities, request.findings, strict=True)
+        ]
+
+    def rewards(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the trees' raw scores (n,) for inputs (n, len(INPUTS))."""
+        # One thread: for a few rows the thread pool costs more than the trees.
+        return np.asarray(
+            self._booster.predict(
+                features, raw_score=True, num_threads=1, predict_disable_shape_check=True
+            ),
+            dtype=np.float64,
+        )
+
+
+def inputs(request: ScoreRequest, finder: Finder) -> NDArray[np.float32]:
+    """Return the model's inputs (candidates, len(INPUTS)); equal candidates have equal rows.
+
+    Candidates are compared with the other *distinct* ones: five copies of a rival say no more than
+    one, and how often something was said is what the agreement features are for.
+    """
+    features = extract(request, finder)
+    row_of: dict[str, int] = {}
+    for index, candidate in enumerate(request.candidates):
+        row_of.setdefault(candidate.canonical, index)
+    distinct = list(row_of.values())
+    number = {row: k for k, row in enumerate(distinct)}
+    against = compare(features[distinct], np.zeros(len(distinct), dtype=np.int64))
+    chosen = [number[row_of[candidate.canonical]] for candidate in request.candidates]
+    return np.hstack([features, against[chosen]])
+
+
+class LiteScorer:
+    """The model behind the scorer protocol."""
+
+    name = "lite"
+
+    def __init__(self, model: LiteModel | None = None) -> None:
+        """Take a model, or load the one that ships with the package."""
+        self._model = LiteModel.load() if model is None else model
+
+    @property
+    def thresholds(self) -> Mapping[ThresholdKind, float]:
+        """From the model's calibration."""
+        return self._model.calibration.thresholds
+
+    async def score(
+        self, requests: Sequence[ScoreRequest], deadline: float | None
+    ) -> list[list[Score]]:
+        """Return the scores of each request.
+
+        One request takes about a millisecond, less than a hop to a thread is worth; between
+        requests the event loop gets its turn, so that a deadline can fire.
+        """
+        scores = []
+        for index, request in enumerate(requests):
+            if index:
+                await asyncio.sleep(0)
+            scores.append(self._model.score(request))
+        return scores
+
+
+def _booster(text: bytes, path: object) -> lightgbm.Booster:
+    try:
+        return lightgbm.Booster(model_str=text.decode("utf-8"))
+    except (lightgbm.basic.LightGBMError, UnicodeDecodeError) as exc:
+        raise ModelIntegrityError(f"{path}: not a LightGBM model ({exc}); {_REMEDY}") from exc

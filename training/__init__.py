@@ -1,0 +1,1 @@
+"""Trainers and the making of their data; run from a checkout."""
