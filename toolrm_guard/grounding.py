@@ -274,7 +274,10 @@ def ungrounded(call: Call, tool: Tool, evidence: Evidence) -> list[tuple[str, ob
             continue
         if isinstance(value, str) and (len(value) > 60 or _is_composed(value)):
             continue
-        if evidence.support(value, schema) < GROUNDED:
+        support = evidence.support(value, schema)
+        if isinstance(value, str) and "@" in value and support < 0.9:
+            support = evidence.stated(value.partition("@")[0])  # a shared domain says nothing
+        if support < GROUNDED:
             found.append((json_path(path), value))
     return found
 

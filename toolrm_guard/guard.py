@@ -86,6 +86,7 @@ class Guard:
         candidates: Sequence[object],
         *,
         round: int = 0,
+        may_correct: bool = True,
         parent_id: str | None = None,
         conversation_id: str | None = None,
     ) -> Review:
@@ -100,6 +101,7 @@ class Guard:
             tools: Everything the model was offered, in any shape that `ToolSet.of` reads.
             candidates: Proposed turns, the model's own first choice first.
             round: How many corrections came before.
+            may_correct: Whether the caller can draw again; if not, the decision is final.
             parent_id: The review that this one corrects.
             conversation_id: Joins the reviews of one conversation.
 
@@ -124,6 +126,7 @@ class Guard:
                 review_id=review_id,
                 unjudged_reason=unjudged_reason,
                 round=round,
+                may_correct=may_correct,
                 scorer_ms=_ms_since(scoring),
                 started=started,
             )
@@ -142,6 +145,7 @@ class Guard:
         candidates: Sequence[object],
         *,
         round: int = 0,
+        may_correct: bool = True,
         parent_id: str | None = None,
         conversation_id: str | None = None,
     ) -> Review:
@@ -152,6 +156,7 @@ class Guard:
                 tools,
                 candidates,
                 round=round,
+                may_correct=may_correct,
                 parent_id=parent_id,
                 conversation_id=conversation_id,
             )
@@ -222,6 +227,7 @@ class Guard:
         review_id: str,
         unjudged_reason: str | None,
         round: int,
+        may_correct: bool,
         scorer_ms: float,
         started: float,
     ) -> Review:
@@ -249,7 +255,9 @@ class Guard:
             verdicts,
             answer_accepted=probability is None or probability >= answer_threshold,
             # Without a judgement there is nothing to say in a critique but the findings.
-            may_correct=round < self.policy.max_corrections and (bool(scores) or any(blocked)),
+            may_correct=may_correct
+            and round < self.policy.max_corrections
+            and (bool(scores) or any(blocked)),
         )
         flawless = decision == "execute" and all(v.verdict == "approve" for v in verdicts)
         return Review(

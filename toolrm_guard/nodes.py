@@ -19,6 +19,7 @@ from typing import Any, assert_never
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config
+from langgraph.errors import GraphBubbleUp
 from langgraph.graph import END
 from langgraph.prebuilt import ToolNode
 from langgraph.prebuilt.tool_node import ToolCallRequest
@@ -160,7 +161,8 @@ class GuardNode(Runnable[Any, Command[str]]):
                     assert self.model is not None
                     answer = draw(self.model, step.messages, step.n, config)
                 case _Judge():
-                    answer = self.guard.review(step.history, self.tools, **_judging(step, config))
+                    judging = self._judging(step, config)
+                    answer = self.guard.review(step.history, self.tools, **judging)
                 case _:
                     assert_never(step)
 
@@ -181,7 +183,7 @@ class GuardNode(Runnable[Any, Command[str]]):
                     assert self.model is not None
                     answer = await adraw(self.model, step.messages, step.n, config)
                 case _Judge():
-                    judging = _judging(step, config)
+                    judging = self._judging(step, config)
                     answer = await self.guard.areview(step.history, self.tools, **judging)
                 case _:
                     assert_never(step)
@@ -199,7 +201,7 @@ class GuardNode(Runnable[Any, Command[str]]):
             drafts += yield _Draw(messages=history, n=self.n - 1)
         review: Review = yield _Judge(history=history, drafts=drafts, round=0, parent_id=None)
         winner = drafts[review.chosen]
-        while review.decision == "correct" and self.model is not None:
+        while review.decision == "correct":
             told = [*history, *_critique_messages(winner, review)]
             # The draft stays in the running: what scores no better does not replace it.
             drafts = [winner, *(yield _Draw(messages=told, n=self.n))]
@@ -208,6 +210,16 @@ class GuardNode(Runnable[Any, Command[str]]):
             )
             winner = drafts[review.chosen]
         return self._route(proposal, winner, review, history)
+
+    def _judging(self, step: _Judge, config: RunnableConfig) -> dict[str, Any]:
+        thread = config.get("configurable", {}).get("thread_id")
+        return {
+            "candidates": step.drafts,
+            "round": step.round,
+            "may_correct": self.model is not None,
+            "parent_id": step.parent_id,
+            "conversation_id": str(thread) if thread is not None else None,
+        }
 
     def _route(
         self,
@@ -252,6 +264,8 @@ class _Enforcement:
         started = time.perf_counter()
         try:
             result = execute(request)
+        except GraphBubbleUp:
+            raise  # the tool interrupts the graph; it has not failed
         except BaseException as exc:
             self._record(request, started, exc)
             raise
@@ -268,6 +282,8 @@ class _Enforcement:
         started = time.perf_counter()
         try:
             result = await execute(request)
+        except GraphBubbleUp:
+            raise  # the tool interrupts the graph; it has not failed
         except BaseException as exc:
             self._record(request, started, exc)
             raise
@@ -369,16 +385,6 @@ def _rejections(history: Sequence[BaseMessage]) -> int:
         elif not isinstance(message, ToolMessage):
             break
     return count
-
-
-def _judging(step: _Judge, config: RunnableConfig) -> dict[str, Any]:
-    thread = config.get("configurable", {}).get("thread_id")
-    return {
-        "candidates": step.drafts,
-        "round": step.round,
-        "parent_id": step.parent_id,
-        "conversation_id": str(thread) if thread is not None else None,
-    }
 
 
 def _command(value: object) -> Command[str]:

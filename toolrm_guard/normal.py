@@ -15,12 +15,13 @@ _SUFFIXES = (
 ).split()
 
 STOP = frozenset(
-    "a an the and or of for to in on at by with from into is are was were be been am do does did"
-    " can could would should will shall may might must i me my mine we us our you your he she it its"
-    " they them their this that these those there here what which who whom whose when where why how"
-    " please help want need like also then than as if so not no yes have has had get got give tell"
-    " let know about some any all both each every just only very much many more most other another"
-    " up out over under again s t ll re ve d m using use used based make sure both between".split()
+    "a an the and or of for to in on at by with from into is are was were be been am do does"
+    " did can could would should will shall may might must i me my mine we us our you your he"
+    " she it its they them their this that these those there here what which who whom whose"
+    " when where why how please help want need like also then than as if so not no yes have"
+    " has had get got give tell let know about some any all both each every just only very"
+    " much many more most other another up out over under again s t ll re ve d m using use"
+    " used based make sure both between".split()
 )
 
 _SMALL = {

@@ -1,6 +1,7 @@
 """The guard in a real LangGraph: nothing runs that was not approved."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,11 +78,16 @@ def test_an_approved_call_runs_and_the_agent_goes_on(ledger: Ledger) -> None:
     assert_every_call_is_answered_once(messages)
 
 
-def test_a_low_score_never_runs_and_its_critique_reaches_the_model(ledger: Ledger) -> None:
+def test_a_low_score_never_runs_and_its_critique_reaches_the_model(
+    ledger: Ledger, tmp_path: Path
+) -> None:
     model = ScriptedModel(
         turns=[turn(("transfer", {"amount": 5, "to": "bob"})), turn(text="I did nothing.")]
     )
-    messages = ask(build(model, Guard(likes()), ledger, draws=False))
+    with TraceStore(tmp_path / "traces.db") as store:
+        messages = ask(build(model, Guard(likes(), store=store), ledger, draws=False))
+        store.flush()
+        assert [record.decision for record in store.reviews()] == ["reject", "execute"]
     assert ledger.ran == []
     assert messages[2].status == "error"
     assert "0.10" in messages[2].content
