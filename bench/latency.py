@@ -2,9 +2,9 @@
 
     python -m bench.latency --scorer lite --candidates 8 [--records FILE] [--json OUT]
 
-Conversations, candidates and their order change from review to review, so nothing that a cache could
-carry from one to the next is measured. The tools are read before, as `guard_node` reads them when
-the graph is built. Recording is off.
+Conversations, candidates and their order change from review to review, so nothing that a cache
+could carry from one to the next is measured. The tools are read before, as `guard_node` reads them
+when the graph is built. Recording is off.
 """
 
 import argparse
@@ -82,9 +82,7 @@ def recorded_cases(path: Path, candidates: int, limit: int, seed: int) -> list[C
         readable = [c.candidate() for c in record.candidates if c.tool_calls is not None]
         if len(readable) >= candidates:
             drawn = rng.sample(readable, candidates)
-            cases.append(
-                Case(messages=record.messages, tools=record.toolset(), candidates=drawn)
-            )
+            cases.append(Case(messages=record.messages, tools=record.toolset(), candidates=drawn))
     if not cases:
         raise SystemExit(f"{path}: no record has {candidates} readable candidates")
     rng.shuffle(cases)

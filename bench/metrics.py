@@ -114,7 +114,7 @@ def error_head(error: str | None) -> str:
     """
     if not error:
         return "unknown"
-    closest = error.rsplit("/", 1)[-1]
+    closest = error.partition("cannot_find_match/")[2] or error
     head, _, tail = closest.partition(":")
     return tail if head.endswith("_checker") or head.endswith("_no_order") else closest
 

@@ -222,9 +222,7 @@ def _blocking(findings: Sequence[Finding], index: int, rule: Rule) -> list[Findi
         finding
         for finding in findings
         if finding.call in (index, None)
-        and (
-            finding.severity == "error" or (finding.code == "repeated_call" and not rule.repeats)
-        )
+        and (finding.severity == "error" or (finding.code == "repeated_call" and not rule.repeats))
     ]
 
 

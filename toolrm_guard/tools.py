@@ -168,9 +168,7 @@ class Tool:
     @classmethod
     def _from_langchain(cls, raw: Any) -> "Tool":
         schema = raw.tool_call_schema  # leaves out injected arguments, which no model writes
-        parameters = (
-            schema if isinstance(schema, Mapping) else _arguments_schema(schema)
-        )
+        parameters = schema if isinstance(schema, Mapping) else _arguments_schema(schema)
         metadata = raw.metadata or {}
         stated = metadata.get("effect", getattr(getattr(raw, "func", None), "effect", None))
         return cls(
