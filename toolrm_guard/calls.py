@@ -7,7 +7,7 @@ is reported as a finding and can never be approved.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -16,6 +16,12 @@ from toolrm_guard.errors import InvalidConversationError
 MAX_ARGUMENT_CHARS = 200_000
 """Canonical arguments longer than this are a defect: no tool call needs them, and hashing,
 validating and storing them would hold up the agent."""
+
+MAX_ITEMS = 2_000
+"""Keys and list items in the arguments of one call; every check is at least linear in them."""
+
+MAX_CALLS = 64
+"""Calls in one turn; what comes after is a defect."""
 
 MAX_DEPTH = 64
 """Far below the interpreter's recursion limit, so that no library underneath can overflow."""
@@ -50,9 +56,11 @@ class Call:
     canonical: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        arguments: object = self.arguments
-        if self.defect is None and _deeper_than(arguments, MAX_DEPTH):
+        depth, items = _extent(self.arguments)
+        if self.defect is None and depth > MAX_DEPTH:
             self._reject("too_deep", f"arguments are nested deeper than {MAX_DEPTH} levels")
+        elif self.defect is None and items > MAX_ITEMS:
+            self._reject("oversized_arguments", f"arguments hold more than {MAX_ITEMS:,} items")
         canonical = canonical_json({"arguments": self.arguments, "name": self.name})
         if len(canonical) > MAX_ARGUMENT_CHARS:
             self._reject("oversized_arguments", _oversized(len(canonical)))
@@ -74,8 +82,10 @@ class Call:
     def parse(cls, raw: object) -> "Call":
         """Read a call from an OpenAI tool call, a LangChain one, or `{"name", "arguments"}`.
 
+        A call without a name, or with unreadable arguments, has a defect.
+
         Raises:
-            InvalidConversationError: If there is no name; unreadable arguments are a defect.
+            InvalidConversationError: If it has none of these shapes.
         """
         if isinstance(raw, Call):
             return raw
@@ -83,12 +93,9 @@ class Call:
         function = fields.get("function")
         inner = _as_mapping(function) if function is not None else fields
         name = inner.get("name")
-        if not isinstance(name, str):
-            raise InvalidConversationError(
-                f"tool call {_short(raw)} has no name; expected OpenAI's "
-                '{"function": {"name", "arguments"}} or {"name", "arguments"}'
-            )
         arguments, defect = _read_arguments(inner.get("arguments", inner.get("args")))
+        if not isinstance(name, str):
+            name, arguments, defect = "", {}, _malformed("the call names no tool")
         call_id = fields.get("id")
         return cls(
             name=name,
@@ -126,7 +133,10 @@ class Candidate:
         proposed = [*(fields.get("tool_calls") or ()), *(fields.get("invalid_tool_calls") or ())]
         return cls(
             text=content_text(fields.get("content")),
-            calls=tuple(Call.parse(call) for call in proposed),
+            calls=tuple(
+                call if index < MAX_CALLS else _one_too_many(call)
+                for index, call in enumerate(map(Call.parse, proposed))
+            ),
         )
 
 
@@ -200,24 +210,37 @@ def _oversized(chars: int) -> str:
     return f"arguments hold {chars:,} characters; {MAX_ARGUMENT_CHARS:,} are allowed"
 
 
+def _one_too_many(call: Call) -> Call:
+    message = f"the turn holds more than {MAX_CALLS} calls"
+    defect = Defect(code="oversized_arguments", message=message)
+    return Call(name=call.name, id=call.id, defect=defect)
+
+
 def _malformed(message: str) -> Defect:
     return Defect(code="malformed_arguments", message=message)
 
 
-def _deeper_than(value: object, limit: int) -> bool:
-    """Tell whether containers nest deeper than `limit`, without recursion; a cycle does."""
+def _extent(value: Mapping[str, Any]) -> tuple[int, int]:
+    """Return how deep containers nest and how many items they hold, counted up to the limits.
+
+    Without recursion; a cycle is too deep, and parts that are shared are visited once a level.
+    """
     level: list[object] = [value]
-    for _ in range(limit + 1):
-        children: dict[int, object] = {}  # by identity: shared parts are visited once a level
+    items = 0
+    for depth in range(MAX_DEPTH + 1):
+        children: dict[int, object] = {}
         for item in level:
             inside = item.values() if isinstance(item, Mapping) else item
+            items += len(cast("Sized", inside))
+            if items > MAX_ITEMS:
+                return depth, items
             for child in cast("Iterable[object]", inside):
                 if isinstance(child, (Mapping, list, tuple)):
                     children[id(child)] = child
         if not children:
-            return False
+            return depth, items
         level = list(children.values())
-    return True
+    return MAX_DEPTH + 1, items
 
 
 def _text_keys(value: object) -> object:

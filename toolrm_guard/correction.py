@@ -7,7 +7,7 @@ from toolrm_guard.findings import Finding
 from toolrm_guard.policy import CallVerdict
 
 MAX_CRITIQUE_FINDINGS = 6
-"""A small model follows a few remarks; errors come first, so nothing that blocks is left out."""
+"""A small model follows a few remarks; what blocks comes first."""
 
 
 def critique(
@@ -20,7 +20,7 @@ def critique(
         findings: Its findings; errors are named before warnings, in the order of the calls.
         verdicts: One per call; their reasons stand in where there is no finding to name.
     """
-    ordered = sorted(findings, key=lambda finding: finding.severity != "error")
+    ordered = sorted(findings, key=_rank)
     remarks = [_remark(candidate, finding) for finding in ordered[:MAX_CRITIQUE_FINDINGS]]
     if not remarks:
         remarks = [v.reason for v in verdicts if v.reason]
@@ -31,6 +31,13 @@ def critique(
     if not candidate.calls:
         subject = "This answer was"
     return f"{subject} not accepted, and nothing was executed:\n{listed}\nPropose the turn again."
+
+
+def _rank(finding: Finding) -> int:
+    """Put first what may have blocked a call: errors, then repeats, then hints."""
+    if finding.severity == "error":
+        return 0
+    return 1 if finding.code == "repeated_call" else 2
 
 
 def _remark(candidate: Candidate, finding: Finding) -> str:

@@ -50,16 +50,19 @@ async def adraw(
 def with_call_ids(message: AIMessage) -> AIMessage:
     """Return the message with an id of its own for every call: approvals and results need them."""
     seen: set[str] = set()
-    calls = []
-    for call in message.tool_calls:
-        call_id = call["id"]
-        if not call_id or call_id in seen:
-            call_id = f"call_{uuid.uuid4().hex[:24]}"
-        seen.add(call_id)
-        calls.append({**call, "id": call_id})
-    if calls == message.tool_calls:
+    calls = [_with_id(call, seen) for call in message.tool_calls]
+    invalid = [_with_id(call, seen) for call in message.invalid_tool_calls]
+    if calls == message.tool_calls and invalid == message.invalid_tool_calls:
         return message
-    return message.model_copy(update={"tool_calls": calls})
+    return message.model_copy(update={"tool_calls": calls, "invalid_tool_calls": invalid})
+
+
+def _with_id(call: Any, seen: set[str]) -> dict[str, Any]:
+    call_id = call["id"]
+    if not call_id or call_id in seen:
+        call_id = f"call_{uuid.uuid4().hex[:24]}"
+    seen.add(call_id)
+    return {**call, "id": call_id}
 
 
 def _native(model: ChatRunnable) -> tuple[BaseChatModel, dict[str, Any]] | None:
@@ -71,7 +74,10 @@ def _native(model: ChatRunnable) -> tuple[BaseChatModel, dict[str, Any]] | None:
         options = {**model.kwargs, **options}
         model = model.bound
     if isinstance(model, BaseChatModel) and "n" in type(model).model_fields:
-        return model, options
+        streams = type(model)._stream is not BaseChatModel._stream
+        streams |= type(model)._astream is not BaseChatModel._astream
+        # Under stream_mode="messages" LangChain would stream, and merge n answers into one.
+        return model, {**options, "stream": False} if streams else options
     return None
 
 

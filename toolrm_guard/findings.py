@@ -4,6 +4,7 @@ Errors cannot be right and block execution; warnings are heuristics that lower t
 policy model where to look.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -135,6 +136,9 @@ class Finder:
         return (finding("missing_call", message),)
 
 
+_FAILURE = re.compile(r"[^\w]*(?:status\W+)?(?:error|exception|traceback|failed|failure)\b", re.I)
+
+
 def _answered_calls(messages: Sequence[Message]) -> Iterator[str]:
     last_user = max((i for i, m in enumerate(messages) if m.role == "user"), default=-1)
     pending: list[Call] = []
@@ -144,5 +148,8 @@ def _answered_calls(messages: Sequence[Message]) -> Iterator[str]:
         elif message.role == "tool" and pending:
             call = next((c for c in pending if c.id and c.id == message.call_id), pending[0])
             pending.remove(call)
-            if "error" not in message.text[:300].lower():
+            failed = message.failed
+            if failed is None:  # the format does not say; the usual beginnings do
+                failed = _FAILURE.match(message.text) is not None
+            if not failed:
                 yield call.canonical

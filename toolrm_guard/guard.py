@@ -92,8 +92,9 @@ class Guard:
     ) -> Review:
         """Score the candidates of one turn, choose one, and decide what may execute.
 
-        Never raises for what a model wrote, and never takes longer than the policy's deadline: a
-        scorer that fails or is late gives a review that says so (`judged` is False).
+        Never raises for what a model wrote. A scorer that fails or misses the policy's deadline
+        gives a review that says so (`judged` is False); one that waits is cut off at the deadline,
+        one that computes on the event loop is found late when it returns.
 
         Args:
             messages: The context before the turn: OpenAI dicts, LangChain messages, or one user
@@ -203,13 +204,18 @@ class Guard:
     async def _score(self, request: ScoreRequest) -> tuple[tuple[Score, ...], str | None]:
         """Return one score per candidate, or none and the reason."""
         deadline_s = self.policy.deadline_s
+        deadline = time.monotonic() + deadline_s
         try:
             async with asyncio.timeout(deadline_s):
-                [scores] = await self.scorer.score([request], time.monotonic() + deadline_s)
+                [scores] = await self.scorer.score([request], deadline)
             if len(scores) != len(request.candidates):
                 raise InvalidScore(
                     f"{len(scores)} scores came for {len(request.candidates)} candidates"
                 )
+            if not all(isinstance(score, Score) for score in scores):
+                raise InvalidScore(f"scorer {self.scorer.name!r} returned something but a Score")
+            if time.monotonic() > deadline:  # it held the loop, so that no timeout could fire
+                raise TimeoutError
         except TimeoutError:
             return (), _reason(ScorerTimeout(f"no scores within {deadline_s:g} s"))
         except CouldNotJudge as exc:
@@ -251,15 +257,16 @@ class Guard:
             thresholds=thresholds,
         )
         answer_threshold = threshold_for("answer", self.policy, thresholds)
+        accepted = probability is None or probability >= answer_threshold
         decision = decide(
             verdicts,
-            answer_accepted=probability is None or probability >= answer_threshold,
+            answer_accepted=accepted,
             # Without a judgement there is nothing to say in a critique but the findings.
             may_correct=may_correct
             and round < self.policy.max_corrections
-            and (bool(scores) or any(blocked)),
+            and (bool(scores) or blocked[chosen]),
         )
-        flawless = decision == "execute" and all(v.verdict == "approve" for v in verdicts)
+        flawless = all(v.verdict == "approve" for v in verdicts) and (bool(verdicts) or accepted)
         return Review(
             id=review_id,
             decision=decision,

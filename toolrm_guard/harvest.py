@@ -49,7 +49,8 @@ def pairs(
     by_id = {review.id: review for review in reviews}
     corrected = {review.parent_id for review in by_id.values()}
     for review in by_id.values():
-        if review.id not in corrected and review.judged and review.decision == "execute":
+        accepted = review.decision == "execute" and review.critique is None
+        if review.id not in corrected and review.judged and accepted:
             yield from _pairs_of(review, by_id, results)
 
 
@@ -59,7 +60,7 @@ def _pairs_of(
     results: Mapping[str, list[OutcomeRecord]],
 ) -> Iterator[HarvestedPair]:
     chosen = review.candidates[review.chosen]
-    label = _label(chosen, results)
+    label = _label(review, results)
     if label is None or chosen.probability is None:
         return
     seen = {_canonical(chosen)}
@@ -73,19 +74,23 @@ def _pairs_of(
         step = by_id.get(step.parent_id) if step.parent_id else None
 
 
-def _label(
-    chosen: CandidateRecord, results: Mapping[str, list[OutcomeRecord]]
-) -> LabelSource | None:
-    """Say why the chosen side counts as right; None if it is known or feared to be wrong."""
-    if any(call.verdict != "approve" for call in chosen.calls):
-        return None
-    known = [outcome for call in chosen.calls for outcome in results.get(call.id or "", ())]
+def _label(review: ReviewRecord, results: Mapping[str, list[OutcomeRecord]]) -> LabelSource | None:
+    """Say why the chosen side counts as right; None if it is known to be wrong."""
+    known = [
+        outcome
+        for call in review.candidates[review.chosen].calls
+        for outcome in results.get(call.id or "", ())
+        # Providers' call ids may come again in another conversation.
+        if outcome.conversation_id in (None, review.conversation_id)
+    ]
     if any(not outcome.ok for outcome in known):
         return None
     return "outcome" if any(outcome.kind == "task" for outcome in known) else "score"
 
 
 def _is_worse(candidate: CandidateRecord, probability: float) -> bool:
+    if any(call.defect for call in candidate.calls):
+        return False  # what it said is not known, so it teaches nothing
     if any(finding.severity == "error" for finding in candidate.findings):
         return True
     return candidate.probability is not None and probability - candidate.probability >= MIN_MARGIN

@@ -21,13 +21,17 @@ _ROLES: Mapping[str, Role] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One turn of the context that precedes the candidates."""
+    """One turn of the context that precedes the candidates.
+
+    `failed` is what a tool message says of its call; None where the format does not say.
+    """
 
     role: Role
     text: str = ""
     calls: tuple[Call, ...] = ()
     name: str | None = None
     call_id: str | None = None
+    failed: bool | None = None
 
     @classmethod
     def parse(cls, raw: object) -> "Message":
@@ -41,10 +45,12 @@ class Message:
         if isinstance(raw, Mapping):
             role, content = raw.get("role", raw.get("type")), raw.get("content")
             name, call_id = raw.get("name"), raw.get("tool_call_id")
+            status = raw.get("status")
             has_calls = bool(raw.get("tool_calls"))
         else:
             role, content = getattr(raw, "type", None), getattr(raw, "content", None)
             name, call_id = getattr(raw, "name", None), getattr(raw, "tool_call_id", None)
+            status = getattr(raw, "status", None)
             has_calls = bool(getattr(raw, "tool_calls", None))
             if role == "chat":  # LangChain's ChatMessage carries its role apart
                 role = getattr(raw, "role", None)
@@ -59,6 +65,7 @@ class Message:
             calls=Candidate.parse(raw).calls if has_calls else (),
             name=name if isinstance(name, str) else None,
             call_id=call_id if isinstance(call_id, str) else None,
+            failed=status == "error" if status in ("error", "success") else None,
         )
 
 

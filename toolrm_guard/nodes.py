@@ -212,13 +212,12 @@ class GuardNode(Runnable[Any, Command[str]]):
         return self._route(proposal, winner, review, history)
 
     def _judging(self, step: _Judge, config: RunnableConfig) -> dict[str, Any]:
-        thread = config.get("configurable", {}).get("thread_id")
         return {
             "candidates": step.drafts,
             "round": step.round,
             "may_correct": self.model is not None,
             "parent_id": step.parent_id,
-            "conversation_id": str(thread) if thread is not None else None,
+            "conversation_id": _conversation(config),
         }
 
     def _route(
@@ -230,7 +229,7 @@ class GuardNode(Runnable[Any, Command[str]]):
     ) -> Command[str]:
         reviewed = _with_verdict(winner, review).model_copy(update={"id": proposal.id})
         refusals = [
-            _refusal(verdict.call, verdict.reason or review.critique or "")
+            _refusal(verdict.call, review.critique or verdict.reason)
             for verdict in review.verdicts
             if verdict.verdict != "approve"
         ]
@@ -303,7 +302,12 @@ class _Enforcement:
         reason = "This call was not approved, so it was not executed."
         if call.id is not None:
             self.guard.record_outcome(
-                call.id, ok=False, kind="blocked", content=reason, digest=call.digest
+                call.id,
+                ok=False,
+                kind="blocked",
+                content=reason,
+                digest=call.digest,
+                conversation_id=_conversation(request.runtime.config),
             )
         return _refusal(call, reason)
 
@@ -320,6 +324,7 @@ class _Enforcement:
             content=content,
             latency_ms=(time.perf_counter() - started) * 1e3,
             digest=call.digest,
+            conversation_id=_conversation(request.runtime.config),
         )
 
 
@@ -379,12 +384,18 @@ def _rejections(history: Sequence[BaseMessage]) -> int:
     for message in reversed(history):
         if isinstance(message, AIMessage):
             verdict = message.response_metadata.get(METADATA_KEY, {})
-            if not message.tool_calls or verdict.get("approved", True):
+            proposed = message.tool_calls or message.invalid_tool_calls
+            if not proposed or verdict.get("approved", True):
                 break
             count += 1
         elif not isinstance(message, ToolMessage):
             break
     return count
+
+
+def _conversation(config: RunnableConfig) -> str | None:
+    thread = config.get("configurable", {}).get("thread_id")
+    return str(thread) if thread is not None else None
 
 
 def _command(value: object) -> Command[str]:

@@ -127,7 +127,8 @@ def effect_by_name(name: str) -> Effect:
     if any(word in _DESTRUCTIVE for word in spoken):
         return "destructive"
     # `get_or_create` reads first and writes then: only a leading verb makes a read.
-    return "read" if spoken and spoken[0] in _READS and len({*spoken} & _WRITES) == 0 else "write"
+    reads = bool(spoken) and spoken[0] in _READS and not {"and", "or", *_WRITES} & {*spoken}
+    return "read" if reads else "write"
 
 
 _WRITES = frozenset(

@@ -29,8 +29,12 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def to_json(self) -> str:
-        """Return ASCII JSON, which every database takes whatever the text holds."""
-        return json.dumps(self.model_dump(mode="json"), separators=(",", ":"))
+        """Return ASCII JSON, which every database takes and `model_validate_json` reads back.
+
+        The whole record is cleaned here, because any of its texts may quote the model: a call id,
+        a critique, the message of an error.
+        """
+        return json.dumps(_clean(self.model_dump()), separators=(",", ":"))
 
 
 class CallRecord(_Record):
@@ -54,6 +58,7 @@ class MessageRecord(_Record):
     calls: list[CallRecord] = Field(default_factory=list)
     name: str | None = None
     call_id: str | None = None
+    failed: bool | None = None
 
 
 class FindingRecord(_Record):
@@ -137,6 +142,7 @@ def message_records(messages: Sequence[Message]) -> list[MessageRecord]:
             calls=[call_record(call) for call in message.calls],
             name=message.name,
             call_id=message.call_id,
+            failed=message.failed,
         )
         for message in messages
     ]
@@ -157,8 +163,12 @@ def clean_text(text: str) -> str:
     return _SURROGATE.sub("\ufffd", text).replace("\x00", "\ufffd")
 
 
+def _written(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime.datetime) else repr(value)
+
+
 def _clean(value: object) -> Any:
-    text = json.dumps(value, ensure_ascii=False, default=repr)
+    text = json.dumps(value, ensure_ascii=False, default=_written)
     return json.loads(
         _SURROGATE.sub("\ufffd", text).replace("\\u0000", "\\ufffd"), parse_constant=str
     )

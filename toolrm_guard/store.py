@@ -7,14 +7,18 @@ is dropped, when the database refuses for good the batch is lost, and both are c
 
 import atexit
 import logging
+import os
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
+from pydantic import ValidationError
 from sqlalchemy import (
     Boolean,
     Column,
@@ -22,6 +26,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    Select,
     String,
     Table,
     Text,
@@ -34,7 +39,7 @@ from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
 from toolrm_guard.errors import StoreError
-from toolrm_guard.records import OutcomeRecord, ReviewRecord
+from toolrm_guard.records import OutcomeRecord, ReviewRecord, clean_text
 
 _log = logging.getLogger(__name__)
 
@@ -69,6 +74,15 @@ _outcomes = Table(
 )
 
 
+_R = TypeVar("_R", ReviewRecord, OutcomeRecord)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    table: Table
+    values: dict[str, object]
+
+
 class TraceStore:
     """Reviews and outcomes, by SQLAlchemy URL or SQLite file."""
 
@@ -85,9 +99,6 @@ class TraceStore:
         """
         self._engine = _open(url)
         self._capacity = capacity
-        self._waiting: deque[Callable[[], Entry]] = deque()
-        self._changed = threading.Condition()
-        self._busy = False
         self._closed = False
         self.dropped = 0
         """Entries dropped because the queue was full."""
@@ -95,9 +106,18 @@ class TraceStore:
         """Entries lost because the database refused them for good, or could not be built."""
         self.written = 0
         """Entries committed."""
+        self._start()
+        atexit.register(self.close)
+        if hasattr(os, "register_at_fork"):
+            store = weakref.ref(self)
+            os.register_at_fork(after_in_child=lambda: _restart(store()))
+
+    def _start(self) -> None:
+        self._waiting: deque[Callable[[], Entry]] = deque()
+        self._changed = threading.Condition()
+        self._busy = False
         self._writer = threading.Thread(target=self._run, name="toolrm-guard-store", daemon=True)
         self._writer.start()
-        atexit.register(self.close)
 
     def put(self, build: Callable[[], Entry]) -> None:
         """Queue an entry; returns at once. `build` runs in the writer's thread."""
@@ -126,6 +146,8 @@ class TraceStore:
             self._closed = True
             self._changed.notify_all()
         self._writer.join(timeout=30.0)
+        if self._waiting:
+            _log.error("%d trace entries were not written before the end", len(self._waiting))
         self._engine.dispose()
         atexit.unregister(self.close)
 
@@ -141,30 +163,33 @@ class TraceStore:
         self.close()
 
     def reviews(self, conversation_id: str | None = None) -> Iterator[ReviewRecord]:
-        """Yield the stored reviews, oldest first."""
+        """Yield the stored reviews, oldest first; what another version wrote is logged and left."""
         query = select(_reviews.c.payload).order_by(_reviews.c.created_at, _reviews.c.id)
         if conversation_id is not None:
             query = query.where(_reviews.c.conversation_id == conversation_id)
-        with self._engine.connect() as connection:
-            for (payload,) in connection.execute(query):
-                yield ReviewRecord.model_validate_json(payload)
+        return self._read(query, ReviewRecord)
 
     def outcomes(self, call_id: str | None = None) -> Iterator[OutcomeRecord]:
-        """Yield the stored outcomes, oldest first."""
+        """Yield the stored outcomes, oldest first; unreadable ones as in `reviews`."""
         query = select(_outcomes.c.payload).order_by(_outcomes.c.id)
         if call_id is not None:
             query = query.where(_outcomes.c.call_id == call_id)
+        return self._read(query, OutcomeRecord)
+
+    def _read(self, query: Select[str], kind: type[_R]) -> Iterator[_R]:
         with self._engine.connect() as connection:
             for (payload,) in connection.execute(query):
-                yield OutcomeRecord.model_validate_json(payload)
+                try:
+                    yield kind.model_validate_json(payload)
+                except ValidationError as exc:
+                    _log.warning("a stored %s cannot be read: %s", kind.__name__, exc)
 
     def _run(self) -> None:
         while batch := self._next_batch():
-            entries = [entry for build in batch if (entry := self._build(build)) is not None]
-            if self._write(entries):
-                self.written += len(entries)
-            else:
-                self.failed += len(entries)
+            rows = [row for build in batch if (row := self._build(build)) is not None]
+            written = self._write(rows)
+            self.written += written
+            self.failed += len(rows) - written
             with self._changed:
                 self._busy = False
                 self._changed.notify_all()
@@ -177,47 +202,59 @@ class TraceStore:
             self._busy = bool(batch)
             return batch
 
-    def _build(self, build: Callable[[], Entry]) -> Entry | None:
+    def _build(self, build: Callable[[], Entry]) -> _Row | None:
         try:
-            return build()
+            return _row(build())
         except Exception:  # noqa: BLE001  # the writer outlives any one entry; the loss is counted
             self.failed += 1
             _log.exception("a trace entry could not be built and is lost")
             return None
 
-    def _write(self, entries: Sequence[Entry]) -> bool:
+    def _write(self, rows: Sequence[_Row]) -> int:
+        """Return how many rows were committed."""
         for pause_s in (*_RETRIES_S, None):
             try:
-                self._insert(entries)
+                self._insert(rows)
             except OperationalError as exc:
                 if pause_s is None:
-                    _log.error("%d trace entries are lost: %s", len(entries), exc.orig)
-                    return False
+                    _log.error("%d trace entries are lost: %s", len(rows), exc.orig)
+                    return 0
                 time.sleep(pause_s)
-            except SQLAlchemyError as exc:
-                if len(entries) > 1:  # find the one that is at fault, keep the others
-                    return all([self._write([entry]) for entry in entries])
+            except Exception as exc:  # noqa: BLE001  # whatever a driver raises, the writer goes on
+                if len(rows) > 1:  # find the one that is at fault, keep the others
+                    return sum(self._write([row]) for row in rows)
                 _log.error("a trace entry is lost: %s", exc)
-                return False
+                return 0
             else:
-                return True
-        return False
+                return len(rows)
+        return 0
 
-    def _insert(self, entries: Sequence[Entry]) -> None:
-        reviews = [_review_row(entry) for entry in entries if isinstance(entry, ReviewRecord)]
-        outcomes = [_outcome_row(entry) for entry in entries if isinstance(entry, OutcomeRecord)]
+    def _insert(self, rows: Sequence[_Row]) -> None:
         with self._engine.begin() as connection:
-            if reviews:
-                connection.execute(insert(_reviews), reviews)
-            if outcomes:
-                connection.execute(insert(_outcomes), outcomes)
+            for table in (_reviews, _outcomes):
+                values = [row.values for row in rows if row.table is table]
+                if values:
+                    connection.execute(insert(table), values)
+
+
+def _restart(store: TraceStore | None) -> None:
+    """Give a forked child a writer of its own; what waited in the parent is the parent's."""
+    if store is not None and not store._closed:
+        store._engine.dispose(close=False)
+        store._start()
+
+
+def _row(entry: Entry) -> _Row:
+    if isinstance(entry, ReviewRecord):
+        return _Row(table=_reviews, values=_review_row(entry))
+    return _Row(table=_outcomes, values=_outcome_row(entry))
 
 
 def _review_row(record: ReviewRecord) -> dict[str, object]:
     return {
         "id": record.id,
         "created_at": record.created_at.isoformat(),
-        "conversation_id": record.conversation_id,
+        "conversation_id": clean_text(record.conversation_id or "") or None,
         "decision": record.decision,
         "scorer": record.scorer,
         "judged": record.judged,
@@ -228,7 +265,7 @@ def _review_row(record: ReviewRecord) -> dict[str, object]:
 
 def _outcome_row(record: OutcomeRecord) -> dict[str, object]:
     return {
-        "call_id": record.call_id,
+        "call_id": clean_text(record.call_id),
         "kind": record.kind,
         "ok": record.ok,
         "payload": record.to_json(),
@@ -237,6 +274,8 @@ def _outcome_row(record: OutcomeRecord) -> dict[str, object]:
 
 def _open(url: str | Path) -> Engine:
     text = str(url)
+    if ":memory:" in text or text == "sqlite://":
+        raise StoreError("a trace store in memory is lost to its writer's thread; give a file")
     if isinstance(url, Path) or "://" not in text:
         text = f"sqlite:///{Path(text).expanduser()}"
     try:

@@ -43,7 +43,7 @@ from training.ranker import (
 )
 
 COST_OF_WRONG: Mapping[ThresholdKind, float] = {
-    "read": 0.25, "write": 1.0, "destructive": 3.0, "answer": 0.25
+    "read": 0.25, "write": 1.0, "destructive": 1.5, "answer": 0.25
 }  # fmt: skip
 """What executing a wrong turn costs, in units of what executing a right one gains. Executing pays
 where p > cost / (1 + cost) (Bayes decision, p calibrated)."""

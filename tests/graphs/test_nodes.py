@@ -90,7 +90,7 @@ def test_a_low_score_never_runs_and_its_critique_reaches_the_model(
         assert [record.decision for record in store.reviews()] == ["reject", "execute"]
     assert ledger.ran == []
     assert messages[2].status == "error"
-    assert "0.10" in messages[2].content
+    assert "was not accepted" in messages[2].content
     assert_every_call_is_answered_once(messages)
 
 
@@ -302,3 +302,23 @@ def test_unreadable_arguments_are_rejected_and_answered(ledger: Ledger) -> None:
     assert ledger.ran == []
     assert messages[2].tool_call_id == "c0"
     assert messages[-1].text == "Sorry."
+
+
+def test_a_model_that_never_writes_readable_arguments_is_stopped(ledger: Ledger) -> None:
+    def broken(index: int) -> AIMessage:
+        call = {"name": "transfer", "args": "{", "id": f"b{index}", "error": "bad json"}
+        return AIMessage(content="", invalid_tool_calls=[call])
+
+    model = ScriptedModel(turns=[broken(index) for index in range(30)])
+    messages = ask(build(model, Guard(likes()), ledger, draws=False))
+    assert len(model.turns) == 27
+    assert messages[-1].text == "No proposed call was approved, so none was executed."
+
+
+def test_a_call_that_was_refused_once_may_be_approved_later(ledger: Ledger) -> None:
+    rates = iter([0.1, 0.9, 0.9])
+    call = ("transfer", {"amount": 5, "to": "bob"})
+    model = ScriptedModel(turns=[turn(call), turn(call, prefix="d"), turn(text="Done.")])
+    guard = Guard(FakeScorer(lambda request: [next(rates)]))
+    ask(build(model, guard, ledger, draws=False))
+    assert ledger.ran == [call]

@@ -128,7 +128,7 @@ def test_what_langchain_could_not_parse_is_a_call_with_a_defect() -> None:
     assert call.defect is not None
 
 
-@pytest.mark.parametrize("raw", [3, object(), {"tool_calls": [{"arguments": {}}]}])
+@pytest.mark.parametrize("raw", [3, object(), {"tool_calls": [3]}])
 def test_a_shape_that_is_no_message_is_named(raw: object) -> None:
     with pytest.raises(InvalidConversationError):
         Candidate.parse(raw)
@@ -138,3 +138,18 @@ def test_the_order_of_parallel_calls_does_not_matter_to_a_candidate() -> None:
     one, two = Call(name="f", arguments={"a": 1}), Call(name="f", arguments={"a": 2})
     assert Candidate(calls=(one, two)).canonical == Candidate(calls=(two, one)).canonical
     assert Candidate(calls=(one, one)).canonical != Candidate(calls=(one,)).canonical
+
+
+@pytest.mark.parametrize("raw", [{"arguments": {}}, {"function": {"name": None}}, {"name": 3}])
+def test_a_call_that_names_no_tool_has_a_defect(raw: object) -> None:
+    call = Call.parse(raw)
+    assert call.name == ""
+    assert call.defect is not None
+
+
+def test_endless_lists_and_endless_turns_are_defects() -> None:
+    wide = Call(name="f", arguments={"a": list(range(5000))})
+    assert wide.defect is not None
+    assert wide.defect.code == "oversized_arguments"
+    turn = Candidate.parse({"tool_calls": [{"name": "f"}] * 70})
+    assert [call.defect is not None for call in turn.calls] == [False] * 64 + [True] * 6

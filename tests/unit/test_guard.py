@@ -220,3 +220,53 @@ def test_a_write_that_already_succeeded_is_passed_over_for_an_answer(tools: Any)
     assert review.chosen == 1
     failed = [*done[:2], {"role": "tool", "tool_call_id": "c1", "content": "error: busy"}]
     assert rated(0.9, 0.8).review(failed, tools, [DELETE, "Sorry."]).chosen == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "runs_again"),
+    [
+        ({"content": '{"ok": true, "error": null}', "status": "success"}, False),
+        ({"content": '{"ok": true, "error": null}'}, False),
+        ({"content": "The guard could not judge.", "status": "error"}, True),
+        ({"content": "Error: disk full"}, True),
+        ({"content": '{"error": "disk full"}'}, True),
+    ],
+)
+def test_only_a_call_that_succeeded_counts_as_done(
+    tools: Any, answer: dict[str, Any], runs_again: bool
+) -> None:
+    history = [
+        {"role": "user", "content": "Delete a.txt"},
+        {"role": "assistant", "content": "", **proposal("delete_file", "c1", path="a.txt")},
+        {"role": "tool", "tool_call_id": "c1", **answer},
+    ]
+    review = rated(0.9).review(history, tools, [DELETE])
+    assert bool(review.approved) == runs_again
+
+
+def test_a_scorer_that_holds_the_loop_past_the_deadline_is_late(tools: Any) -> None:
+    def slow(request: ScoreRequest) -> list[float]:
+        time.sleep(0.2)
+        return [0.9]
+
+    review = Guard(FakeScorer(slow), policy=Policy(deadline_s=0.05)).review("?", tools, [GET])
+    assert "ScorerTimeout" in (review.unjudged_reason or "")
+
+
+def test_a_scorer_that_returns_no_scores_but_numbers_could_not_judge(tools: Any) -> None:
+    class Sloppy(FakeScorer):
+        async def score(self, requests: Any, deadline: Any) -> Any:
+            return [[0.5]]
+
+    assert not Guard(Sloppy(lambda request: [])).review("?", tools, [GET]).judged
+
+
+def test_a_sync_review_inside_a_scorer_of_a_sync_review_is_an_error_not_a_hang(tools: Any) -> None:
+    inner = rated(0.9)
+
+    def nested_review(request: ScoreRequest) -> list[float]:
+        inner.review("?", tools, [GET])
+        return [0.9]
+
+    review = Guard(FakeScorer(nested_review)).review("?", tools, [GET])
+    assert "async twin" in (review.unjudged_reason or "")

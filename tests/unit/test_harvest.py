@@ -61,3 +61,19 @@ def test_a_correction_is_paired_with_the_drafts_it_replaced(tmp_path: Path) -> N
         store.flush()
         [pair] = pairs(store.reviews(), store.outcomes())
     assert sides(pair) == ({"path": "a.txt"}, {"path": "b.txt"})
+
+
+def test_another_conversation_with_the_same_call_id_says_nothing(tmp_path: Path) -> None:
+    found = harvested(
+        tmp_path, [0.9, 0.3], [RIGHT, WRONG], ok=False, conversation_id="somebody else"
+    )
+    assert [pair.label for pair in found] == ["score"]
+
+
+def test_a_text_below_its_threshold_is_no_chosen_side(tmp_path: Path) -> None:
+    assert harvested(tmp_path, [0.4, 0.1], ["I am not sure.", WRONG]) == []
+
+
+def test_what_could_not_be_read_teaches_nothing(tmp_path: Path) -> None:
+    unreadable = {"tool_calls": [{"name": "delete_file", "arguments": "{bad"}]}
+    assert harvested(tmp_path, [0.9, 0.1], [RIGHT, unreadable]) == []

@@ -11,7 +11,7 @@ OPENAI = [
     {"role": "user", "content": [{"type": "text", "text": "Where is it?"}]},
     {"role": "assistant", "content": None, "tool_calls": [
         {"id": "1", "type": "function", "function": {"name": "find", "arguments": '{"x": 1}'}}]},
-    {"role": "tool", "tool_call_id": "1", "content": "here"},
+    {"role": "tool", "tool_call_id": "1", "content": "here", "status": "success"},
 ]  # fmt: skip
 LANGCHAIN = [
     SystemMessage("Be brief."),

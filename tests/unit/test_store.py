@@ -3,6 +3,8 @@
 import logging
 import math
 import sqlite3
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -154,3 +156,67 @@ def test_no_password_shows_in_an_error() -> None:
     with pytest.raises(StoreError) as caught:
         TraceStore("nosuchdb://user:hunter2@host/x")
     assert "hunter2" not in str(caught.value)
+
+
+def test_any_text_of_a_record_may_be_hostile_and_is_read_back(tmp_path: Path) -> None:
+    bad = "x\ud800\x00"
+    history = [
+        {"role": "user", "content": bad},
+        {"role": "assistant", "content": "", "tool_calls": [{"name": bad, "id": bad}]},
+        {"role": "tool", "tool_call_id": bad, "name": bad, "content": bad},
+    ]
+    tools = [{"name": "f", "description": bad, "parameters": {"default": object()}}]
+    calls = [{"name": bad, "id": bad}, {"name": "f", "id": bad, "arguments": {bad: bad}}]
+
+    def fails(request: object) -> list[float]:
+        raise ValueError(bad)
+
+    with TraceStore(tmp_path / "traces.db") as store:
+        for scorer in (FakeScorer(lambda request: [0.9]), FakeScorer(fails)):
+            guard = Guard(scorer, store=store, policy=Policy(max_corrections=0))
+            guard.review(history, tools, [{"tool_calls": calls}], conversation_id=bad)
+            guard.record_outcome(bad, ok=True, content=bad, conversation_id=bad)
+        assert store.flush()
+        assert (store.written, store.failed) == (4, 0)
+        assert len(list(store.reviews())) == 2
+        assert len(list(store.outcomes())) == 2
+
+
+def test_one_bad_row_in_a_batch_costs_only_itself(tmp_path: Path) -> None:
+    with TraceStore(tmp_path / "traces.db") as store:
+        review = guard_with(store).review("?", TOOLS, ["text"])
+        store.flush()
+        [record] = store.reviews()
+        with store._changed:  # one batch: the writer waits for the lock
+            for entry in (record, record.model_copy(update={"id": "b"}), record):
+                store._waiting.append(lambda entry=entry: entry)  # type: ignore[misc]
+            store._changed.notify_all()
+        store.flush()
+        assert {r.id for r in store.reviews()} == {review.id, "b"}
+        assert (store.written, store.failed) == (2, 2)
+
+
+def test_a_forked_child_reviews_and_records(tmp_path: Path) -> None:
+    script = """
+import os, sys
+from toolrm_guard import FakeScorer, Guard, TraceStore
+store = TraceStore(sys.argv[1])
+guard = Guard(FakeScorer(lambda request: [0.9]), store=store)
+guard.review("parent", [{"name": "f"}], ["text"])
+store.flush()
+child = os.fork()
+guard.review("child" if child == 0 else "parent", [{"name": "f"}], ["text"])
+assert store.flush(10)
+if child == 0:
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+print(sorted(record.messages[0].text for record in store.reviews()))
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "traces.db")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "['child', 'parent', 'parent']\n", done.stderr
+
+
+def test_a_store_in_memory_is_refused() -> None:
+    with pytest.raises(StoreError, match="in memory"):
+        TraceStore("sqlite:///:memory:")

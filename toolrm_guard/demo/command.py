@@ -42,6 +42,10 @@ def run_command(
     console = Console()
     chosen = _spread(ALL_TASKS, tasks)
     path = store or Path("runs") / f"demo-{datetime.datetime.now():%Y%m%d-%H%M%S}.db"  # noqa: DTZ005  # a file name in the user's own time
+    if path.exists() and path.stat().st_size:
+        raise ConfigurationError(
+            f"{str(path)!r} holds records already, and the demo counts its own; name a new file"
+        )
     for output in (path, *([json_file] if json_file else [])):
         _check_writable(output)
     n = candidates or CANDIDATES

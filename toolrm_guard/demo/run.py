@@ -193,7 +193,6 @@ def _wrong_calls(done: Run) -> list[tuple[Call, bool]]:
 
 def _blocked_right(done: Run, reviews: Sequence[ReviewRecord]) -> int:
     """Count the right calls that the guard withheld and that no later turn executed."""
-    executed = {call.canonical for call in done.executed}
     withheld = {
         call.canonical
         for review in reviews
@@ -201,9 +200,10 @@ def _blocked_right(done: Run, reviews: Sequence[ReviewRecord]) -> int:
         for verdict in review.candidates[review.chosen].calls
         if verdict.verdict != "approve"
         for call in [Call(name=verdict.name, arguments=verdict.arguments)]
-        if is_right(done.task, call.name, call.arguments, ())
+        # Right, and not made up for: an executed twin would make it a repeat, which is wrong.
+        if is_right(done.task, call.name, call.arguments, done.executed)
     }
-    return len(withheld - executed)
+    return len(withheld)
 
 
 def _added_ms(reviews: Sequence[ReviewRecord]) -> list[float]:
