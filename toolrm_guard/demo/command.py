@@ -82,7 +82,7 @@ def _run_with_progress(
             for done in as_completed(running):
                 done.result()
                 progress.advance(bar)
-        except BaseException:
+        except BaseException:  # an interrupt too: no further task may start
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return summarize([future.result() for future in running], store)
