@@ -7,9 +7,11 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from toolrm_guard.budget import Budget
     from toolrm_guard.calls import Call, Candidate
     from toolrm_guard.errors import ConfigurationError, CouldNotJudge, GuardError
     from toolrm_guard.guard import Guard
+    from toolrm_guard.middleware import GuardMiddleware
     from toolrm_guard.nodes import guard_node, guarded_tool_node
     from toolrm_guard.policy import Policy, Rule
     from toolrm_guard.review import Review
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Budget",
     "Call",
     "Candidate",
     "ConfigurationError",
@@ -28,6 +31,7 @@ __all__ = [
     "FakeScorer",
     "Guard",
     "GuardError",
+    "GuardMiddleware",
     "Policy",
     "Review",
     "Rule",
@@ -43,6 +47,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Budget": "budget",
     "Call": "calls",
     "Candidate": "calls",
     "ConfigurationError": "errors",
@@ -50,6 +55,7 @@ _HOMES = {
     "FakeScorer": "scorers.fake",
     "Guard": "guard",
     "GuardError": "errors",
+    "GuardMiddleware": "middleware",
     "Policy": "policy",
     "Review": "review",
     "Rule": "policy",
@@ -63,7 +69,7 @@ _HOMES = {
     "guard_node": "nodes",
     "guarded_tool_node": "nodes",
 }
-_EXTRAS = {"nodes": "langgraph"}
+_EXTRAS = {"nodes": "langgraph", "middleware": "langchain"}
 
 
 def __getattr__(name: str) -> object:

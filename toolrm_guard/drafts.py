@@ -7,9 +7,10 @@ the first of several generations.
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
+from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import LLMResult
@@ -25,8 +26,8 @@ def draw(
     model: ChatRunnable, messages: Sequence[BaseMessage], n: int, config: RunnableConfig
 ) -> list[AIMessage]:
     """Return n proposals for the turn after `messages`."""
-    quiet = merge_configs(config, {"tags": [TAG_NOSTREAM]})
-    native = _native(model)
+    quiet = _quiet(config)
+    native = _native(model) if n > 1 else None
     if native is None:
         return _with_ids(model.batch([list(messages)] * n, quiet))
     chat, options = native
@@ -34,17 +35,69 @@ def draw(
 
 
 async def adraw(
-    model: ChatRunnable, messages: Sequence[BaseMessage], n: int, config: RunnableConfig
+    model: ChatRunnable,
+    messages: Sequence[BaseMessage],
+    n: int,
+    config: RunnableConfig,
+    *,
+    timeout_s: float | None = None,
 ) -> list[AIMessage]:
-    """Do what `draw` does, without blocking the event loop."""
-    quiet = merge_configs(config, {"tags": [TAG_NOSTREAM]})
-    native = _native(model)
+    """Do what `draw` does, without blocking the event loop.
+
+    Args:
+        model: The model, its tools bound.
+        messages: The context.
+        n: Proposals.
+        config: Of the surrounding run.
+        timeout_s: Seconds after which the proposals that are there must do; None waits for all.
+    """
+    quiet = _quiet(config)
+    native = _native(model) if n > 1 else None
     if native is None:
-        drafts = await asyncio.gather(*(model.ainvoke(list(messages), quiet) for _ in range(n)))
-        return _with_ids(drafts)
+        draws = [model.ainvoke(list(messages), quiet) for _ in range(n)]
+        return _with_ids(await _finished(draws, timeout_s))
     chat, options = native
-    result = await chat.agenerate([list(messages)], **_options(quiet), **{**options, "n": n})
-    return _generations(result)
+    asked = chat.agenerate([list(messages)], **_options(quiet), **{**options, "n": n})
+    results = await _finished([asked], timeout_s)
+    return [draft for result in results for draft in _generations(result)]
+
+
+async def _finished(draws: Sequence[Awaitable[Any]], timeout_s: float | None) -> list[Any]:
+    """Return the results that are there in time, in order; the rest is cancelled."""
+    if timeout_s is None:
+        return list(await asyncio.gather(*draws))
+    tasks = [asyncio.ensure_future(draw) for draw in draws]
+    try:
+        await asyncio.wait(tasks, timeout=timeout_s)
+        return [task.result() for task in tasks if task.done()]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _quiet(config: RunnableConfig) -> RunnableConfig:
+    """Return the configuration of a draft: traced like any run, and in no stream.
+
+    The tag keeps it out of `stream_mode="messages"`. `astream_events` knows no such tag, so the
+    handlers that stream are left out too; that also keeps LangChain from streaming the draft, which
+    would merge the n answers of one request.
+    """
+    quiet = merge_configs(config, {"tags": [TAG_NOSTREAM]})
+    callbacks = quiet.get("callbacks")
+    if isinstance(callbacks, BaseCallbackManager):
+        silent = callbacks.copy()
+        silent.handlers = [h for h in silent.handlers if not _streams(h)]
+        silent.inheritable_handlers = [h for h in silent.inheritable_handlers if not _streams(h)]
+        quiet["callbacks"] = silent
+    elif callbacks:
+        quiet["callbacks"] = [handler for handler in callbacks if not _streams(handler)]
+    return quiet
+
+
+def _streams(handler: object) -> bool:
+    # Both of LangChain's streaming handlers tap the model's output; no other handler does.
+    return hasattr(handler, "tap_output_iter")
 
 
 def with_call_ids(message: AIMessage) -> AIMessage:

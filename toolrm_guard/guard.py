@@ -5,6 +5,7 @@ its `Review` back; everything that decides stands here and in the pure modules b
 """
 
 import asyncio
+import dataclasses
 import datetime
 import functools
 import json
@@ -14,11 +15,11 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 from opentelemetry.trace import Span
 
 from toolrm_guard import blocking, records, tracing
+from toolrm_guard.budget import Allowance, more_samples
 from toolrm_guard.calls import Candidate
 from toolrm_guard.correction import critique
 from toolrm_guard.errors import (
@@ -29,11 +30,11 @@ from toolrm_guard.errors import (
     ScorerUnavailable,
 )
 from toolrm_guard.messages import parse_messages
-from toolrm_guard.policy import Policy, decide, is_blocked, judge, threshold_for
+from toolrm_guard.policy import Mode, Policy, decide, is_blocked, judge, threshold_for
 from toolrm_guard.recording import review_record
-from toolrm_guard.review import Review
+from toolrm_guard.review import Review, shadowed
 from toolrm_guard.scorers import resolve
-from toolrm_guard.scorers.base import Score, Scorer, ScoreRequest
+from toolrm_guard.scorers.base import Critic, Score, Scorer, ScoreRequest
 from toolrm_guard.selection import best
 from toolrm_guard.store import TraceStore
 from toolrm_guard.tools import ToolSet
@@ -59,6 +60,7 @@ class Guard:
         *,
         policy: Policy | None = None,
         store: TraceStore | str | Path | None = None,
+        critic: Critic | None = None,
     ) -> None:
         """Load the scorer and open the store, so that a wrong set-up fails before the agent starts.
 
@@ -66,6 +68,8 @@ class Guard:
             scorer: The name of a registered scorer, or any object with the `Scorer` protocol.
             policy: The rules; the default takes its thresholds from the scorer's calibration.
             store: Where records go: a store, a SQLAlchemy URL or a SQLite path; None keeps none.
+            critic: Writes the critique of a draft that is sent back; None makes it from findings,
+                and so does a critic that fails or is late.
 
         Raises:
             ConfigurationError: If the scorer is unknown or damaged, a threshold is missing, or the
@@ -74,6 +78,7 @@ class Guard:
         """
         self.scorer = resolve(scorer)
         self.policy = policy or Policy()
+        self.critic = critic
         for rule in ("read", "write", "destructive", "answer"):
             threshold_for(rule, self.policy, self.scorer.thresholds)  # missing ones are told now
         self.store = store if store is None or isinstance(store, TraceStore) else TraceStore(store)
@@ -89,6 +94,7 @@ class Guard:
         may_correct: bool = True,
         parent_id: str | None = None,
         conversation_id: str | None = None,
+        allowance: Allowance | None = None,
     ) -> Review:
         """Score the candidates of one turn, choose one, and decide what may execute.
 
@@ -105,6 +111,8 @@ class Guard:
             may_correct: Whether the caller can draw again; if not, the decision is final.
             parent_id: The review that this one corrects.
             conversation_id: Joins the reviews of one conversation.
+            allowance: What a sampling budget leaves. A review whose `more` is not 0 is provisional:
+                it is not recorded, and the caller reviews the larger set.
 
         Raises:
             ConfigurationError: If there are no candidates, or an input has an unknown shape.
@@ -118,9 +126,11 @@ class Guard:
             candidates=tuple(Candidate.parse(candidate) for candidate in candidates),
         )
         review_id = uuid.uuid4().hex
+        deadline_s = self.policy.deadline_of(request.candidates, request.tools)
+        deadline = time.monotonic() + deadline_s
         with tracing.review_span(review_id, conversation_id) as span:
             scoring = time.perf_counter()
-            scores, unjudged_reason = await self._score(request)
+            scores, unjudged_reason = await self._score(request, deadline_s, deadline)
             review = self._decide(
                 request,
                 scores,
@@ -128,16 +138,32 @@ class Guard:
                 unjudged_reason=unjudged_reason,
                 round=round,
                 may_correct=may_correct,
+                allowance=allowance,
                 scorer_ms=_ms_since(scoring),
                 started=started,
             )
-            _trace(span, self.scorer.name, review)
-        if self.store is not None:
+            if self.critic is not None and review.decision == "correct" and not review.more:
+                review = await self._criticise(self.critic, request, review, deadline)
+            review = dataclasses.replace(review, total_ms=_ms_since(started))
+            _trace(span, self.scorer.name, self.policy.mode, review)
+        if self.store is not None and not review.more:
             build = functools.partial(
-                review_record, request, review, self.scorer.name, parent_id, conversation_id, _now()
+                review_record,
+                request,
+                review,
+                scorer=self.scorer.name,
+                mode=self.policy.mode,
+                parent_id=parent_id,
+                conversation_id=conversation_id,
+                samples_allowed=allowance.of if allowance else None,
+                created_at=_now(),
             )
             self.store.put(build)
-        return review
+        if not self.in_shadow:
+            return review
+        proposal = request.candidates[0]
+        effects = [self.policy.effect_of(call.name, request.tools) for call in proposal.calls]
+        return shadowed(review, proposal, effects)
 
     def review(
         self,
@@ -149,6 +175,7 @@ class Guard:
         may_correct: bool = True,
         parent_id: str | None = None,
         conversation_id: str | None = None,
+        allowance: Allowance | None = None,
     ) -> Review:
         """Do what `areview` does, from code that is not async (a running loop does not matter)."""
         return blocking.run(
@@ -160,15 +187,21 @@ class Guard:
                 may_correct=may_correct,
                 parent_id=parent_id,
                 conversation_id=conversation_id,
+                allowance=allowance,
             )
         )
+
+    @property
+    def in_shadow(self) -> bool:
+        """Whether the policy only watches."""
+        return self.policy.mode == "shadow"
 
     def record_outcome(
         self,
         call_id: str,
         *,
         ok: bool,
-        kind: Literal["execution", "task", "blocked"] = "task",
+        kind: records.OutcomeKind = "task",
         content: str = "",
         latency_ms: float | None = None,
         digest: str | None = None,
@@ -201,10 +234,10 @@ class Guard:
             )
         )
 
-    async def _score(self, request: ScoreRequest) -> tuple[tuple[Score, ...], str | None]:
+    async def _score(
+        self, request: ScoreRequest, deadline_s: float, deadline: float
+    ) -> tuple[tuple[Score, ...], str | None]:
         """Return one score per candidate, or none and the reason."""
-        deadline_s = self.policy.deadline_s
-        deadline = time.monotonic() + deadline_s
         try:
             async with asyncio.timeout(deadline_s):
                 [scores] = await self.scorer.score([request], deadline)
@@ -225,6 +258,19 @@ class Guard:
             return (), _reason(ScorerUnavailable(f"{type(exc).__name__}: {exc}"))
         return tuple(scores), None
 
+    async def _criticise(
+        self, critic: Critic, request: ScoreRequest, review: Review, deadline: float
+    ) -> Review:
+        """Return the review with the critic's text, or as it is if the critic has none in time."""
+        try:
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                text = await critic.critique(request, review.chosen, deadline)
+        except Exception:  # noqa: BLE001  # a critic is a refinement; the findings say it too
+            _log.warning("the critic had no critique; the findings stand in", exc_info=True)
+            return review
+        text = text.strip() if isinstance(text, str) else ""
+        return dataclasses.replace(review, critique=text) if text else review
+
     def _decide(
         self,
         request: ScoreRequest,
@@ -234,6 +280,7 @@ class Guard:
         unjudged_reason: str | None,
         round: int,
         may_correct: bool,
+        allowance: Allowance | None,
         scorer_ms: float,
         started: float,
     ) -> Review:
@@ -267,6 +314,15 @@ class Guard:
             and (bool(scores) or blocked[chosen]),
         )
         flawless = all(v.verdict == "approve" for v in verdicts) and (bool(verdicts) or accepted)
+        more = 0
+        if allowance is not None:
+            more = more_samples(
+                [score.probability for score in scores],
+                [candidate.canonical for candidate in request.candidates],
+                chosen=chosen,
+                passes=flawless,
+                allowance=allowance,
+            )
         return Review(
             id=review_id,
             decision=decision,
@@ -278,6 +334,7 @@ class Guard:
             critique=None if flawless else critique(candidate, found, verdicts),
             unjudged_reason=unjudged_reason,
             round=round,
+            more=more,
             total_ms=_ms_since(started),
             scorer_ms=scorer_ms,
         )
@@ -299,13 +356,15 @@ class Guard:
         return known[1]
 
 
-def _trace(span: Span, scorer: str, review: Review) -> None:
+def _trace(span: Span, scorer: str, mode: Mode, review: Review) -> None:
     facts: dict[str, str | int | float | bool] = {
         "decision": review.decision,
         "scorer": scorer,
+        "mode": mode,
         "candidates": len(review.findings),
         "chosen": review.chosen,
         "round": review.round,
+        "more": review.more,
         "judged": review.judged,
         "scorer_ms": review.scorer_ms,
     }

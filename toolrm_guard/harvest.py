@@ -49,7 +49,9 @@ def pairs(
     by_id = {review.id: review for review in reviews}
     corrected = {review.parent_id for review in by_id.values()}
     for review in by_id.values():
-        accepted = review.decision == "execute" and review.critique is None
+        # In shadow the model's own proposal ran, whatever was chosen.
+        ran = review.mode == "enforce" or review.chosen == 0
+        accepted = ran and review.decision == "execute" and review.critique is None
         if review.id not in corrected and review.judged and accepted:
             yield from _pairs_of(review, by_id, results)
 

@@ -5,30 +5,25 @@ the candidate is right; left out, it comes from the scorer's own calibration, si
 suits one model means nothing for another.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, assert_never, get_args
 
 from toolrm_guard.calls import Call, Candidate
+from toolrm_guard.effects import check_patterns, effect_by_name, effect_by_pattern
 from toolrm_guard.errors import ConfigurationError
 from toolrm_guard.findings import Finding
-from toolrm_guard.tools import Effect, Tool, ToolSet, words
+from toolrm_guard.tools import Effect, Tool, ToolSet
+
+_log = logging.getLogger(__name__)
 
 Decision = Literal["execute", "correct", "escalate", "reject"]
 Verdict = Literal["approve", "reject", "escalate"]
 OnUnjudged = Literal["open", "closed", "escalate"]
 OnLow = Literal["reject", "escalate"]
 RuleName = Literal["read", "write", "destructive", "answer"]
-
-_READS = frozenset(
-    "calculate check compare convert count describe fetch find get is list look lookup preview "
-    "query read retrieve search show status summarize view".split()
-)
-_DESTRUCTIVE = frozenset(
-    "cancel charge clear delete deploy destroy disable drop erase execute kill overwrite pay "
-    "purge refund remove reset revoke run send terminate transfer uninstall unsubscribe wipe "
-    "withdraw".split()
-)
+Mode = Literal["enforce", "shadow"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +37,14 @@ class Rule:
             `closed` rejects it, `escalate` hands it to a human.
         repeats: Whether a call may run again that already succeeded with the same arguments since
             the user last spoke. A model that does not know when to stop pays a bill twice.
+        deadline_s: Seconds that a review of such a call may take; None takes the policy's.
     """
 
     threshold: float | None = None
     on_low: OnLow = "reject"
     on_unjudged: OnUnjudged = "closed"
     repeats: bool = False
+    deadline_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.threshold is not None and not 0.0 <= self.threshold <= 1.0:
@@ -56,6 +53,7 @@ class Rule:
             )
         _check_choice("on_low", self.on_low, get_args(OnLow))
         _check_choice("on_unjudged", self.on_unjudged, get_args(OnUnjudged))
+        _check_deadline(self.deadline_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,24 +65,30 @@ class Policy:
         write: For calls that change something. An outage stops them.
         destructive: For calls that are not easily undone. An outage asks a human.
         answer: For turns without a call: nothing executes, so an outage lets them pass.
-        deadline_s: Seconds one review may take, scoring included.
+        mode: `enforce` the decisions, or `shadow`: score and record, and change nothing.
+        deadline_s: Seconds the scoring of one review may take, where no rule says otherwise.
         max_corrections: Rounds of critique and fresh candidates before a low score is final.
         max_rejections: Fully rejected turns in a row before an adapter ends the agent's run.
-        classify: Effect class of a tool; None reads its metadata, then the verbs of its name.
+        patterns: Effect class by name pattern (`*`, `?`), before what the tool says of itself.
+        classify: Effect class of a tool, before everything else; None leaves it to the patterns,
+            the tool's metadata, and the verbs of its name.
     """
 
     read: Rule = field(default_factory=lambda: Rule(on_unjudged="open", repeats=True))
     write: Rule = field(default_factory=lambda: Rule(on_unjudged="closed"))
     destructive: Rule = field(default_factory=lambda: Rule(on_unjudged="escalate"))
     answer: Rule = field(default_factory=lambda: Rule(on_unjudged="open"))
+    mode: Mode = "enforce"
     deadline_s: float = 2.0
     max_corrections: int = 1
     max_rejections: int = 2
+    patterns: Mapping[str, Effect] = field(default_factory=dict)
     classify: Callable[[Tool], Effect] | None = None
 
     def __post_init__(self) -> None:
-        if not self.deadline_s > 0:
-            raise ConfigurationError(f"deadline_s {self.deadline_s!r} leaves no time; give seconds")
+        _check_choice("mode", self.mode, get_args(Mode))
+        _check_deadline(self.deadline_s)
+        check_patterns(self.patterns)
         for name in ("max_corrections", "max_rejections"):
             if getattr(self, name) < 0:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; give 0 or more")
@@ -100,8 +104,29 @@ class Policy:
         if tool is None:
             return "destructive"
         if self.classify is not None:
-            return self.classify(tool)
-        return tool.effect or effect_by_name(tool.name)
+            return self._classified(tool, self.classify)
+        return effect_by_pattern(name, self.patterns) or tool.effect or effect_by_name(name)
+
+    def _classified(self, tool: Tool, classify: Callable[[Tool], Effect]) -> Effect:
+        try:
+            effect = classify(tool)
+        except Exception:  # noqa: BLE001  # the user's function must not end the agent
+            _log.exception("classify failed for tool %r; it counts as destructive", tool.name)
+            return "destructive"
+        if effect not in get_args(Effect):
+            _log.error("classify gave %r for tool %r; it counts as destructive", effect, tool.name)
+            return "destructive"
+        return effect
+
+    def deadline_of(self, candidates: Sequence[Candidate], tools: ToolSet) -> float:
+        """Return the seconds that the scoring of these candidates may take.
+
+        The most patient rule among the proposed calls holds: a turn that may delete something is
+        worth the wait that a look-up is not.
+        """
+        effects = {self.effect_of(call.name, tools) for c in candidates for call in c.calls}
+        rules = [self.rule(effect) for effect in effects] or [self.answer]
+        return max(rule.deadline_s or self.deadline_s for rule in rules)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,21 +144,6 @@ class CallVerdict:
     effect: Effect
     verdict: Verdict
     reason: str = ""
-
-
-def effect_by_name(name: str) -> Effect:
-    """Guess the effect class from the verbs in a tool's name; what is unclear is a write."""
-    spoken = words(name).split()
-    if any(word in _DESTRUCTIVE for word in spoken):
-        return "destructive"
-    # `get_or_create` reads first and writes then: only a leading verb makes a read.
-    reads = bool(spoken) and spoken[0] in _READS and not {"and", "or", *_WRITES} & {*spoken}
-    return "read" if reads else "write"
-
-
-_WRITES = frozenset(
-    "add append book create edit insert make move put rename save set update".split()
-)
 
 
 def judge(
@@ -261,3 +271,8 @@ def _unjudged(choice: OnUnjudged, effect: Effect) -> tuple[Verdict, str]:
 def _check_choice(name: str, value: object, known: tuple[str, ...]) -> None:
     if value not in known:
         raise ConfigurationError(f"{name} {value!r} is none of {', '.join(known)}")
+
+
+def _check_deadline(deadline_s: float | None) -> None:
+    if deadline_s is not None and not deadline_s > 0:
+        raise ConfigurationError(f"deadline_s {deadline_s!r} leaves no time; give seconds")

@@ -4,6 +4,7 @@ import datetime
 
 from toolrm_guard import records
 from toolrm_guard.calls import Candidate
+from toolrm_guard.policy import Mode
 from toolrm_guard.review import Review
 from toolrm_guard.scorers.base import ScoreRequest
 
@@ -11,9 +12,12 @@ from toolrm_guard.scorers.base import ScoreRequest
 def review_record(
     request: ScoreRequest,
     review: Review,
+    *,
     scorer: str,
+    mode: Mode,
     parent_id: str | None,
     conversation_id: str | None,
+    samples_allowed: int | None,
     created_at: datetime.datetime,
 ) -> records.ReviewRecord:
     """Return the record of a review; runs in the store's thread, off the hot path."""
@@ -24,6 +28,8 @@ def review_record(
         parent_id=parent_id,
         round=review.round,
         scorer=scorer,
+        mode=mode,
+        samples_allowed=samples_allowed,
         messages=records.message_records(request.messages),
         tools=request.tools.schemas(),
         candidates=[

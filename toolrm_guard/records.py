@@ -19,6 +19,8 @@ from toolrm_guard.tools import Effect
 
 RECORD_VERSION = 1
 
+OutcomeKind = Literal["execution", "task", "blocked", "human"]
+
 MAX_TEXT_CHARS = 200_000
 """A longer message is cut in the record, with a mark that says so."""
 
@@ -91,6 +93,12 @@ class ReviewRecord(_Record):
     parent_id: str | None = Field(default=None, description="The review that this one corrects.")
     round: int = 0
     scorer: str
+    mode: Literal["enforce", "shadow"] = Field(
+        default="enforce", description="In shadow the decision was recorded, not enforced."
+    )
+    samples_allowed: int | None = Field(
+        default=None, description="What a fixed N would have drawn, where a budget drew fewer."
+    )
     messages: list[MessageRecord]
     tools: list[dict[str, Any]]
     candidates: list[CandidateRecord]
@@ -107,12 +115,13 @@ class OutcomeRecord(_Record):
     """What became of a call, joined to its review by call id.
 
     `execution` is what the tool did; `task` is what is known later (the task was solved, the user
-    complained); `blocked` notes that an unapproved call reached the tool node and was stopped.
+    complained); `blocked` notes that an unapproved call reached the tool node and was stopped;
+    `human` is what a person decided about a call that was held for them.
     """
 
     version: int = RECORD_VERSION
     call_id: str
-    kind: Literal["execution", "task", "blocked"]
+    kind: OutcomeKind
     ok: bool
     created_at: datetime.datetime
     conversation_id: str | None = None

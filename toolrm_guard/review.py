@@ -1,11 +1,14 @@
 """The outcome of a review, and the binding between an approval and the call it was given for."""
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from toolrm_guard.calls import Call, Candidate
 from toolrm_guard.findings import Finding
 from toolrm_guard.policy import CallVerdict, Decision
 from toolrm_guard.scorers.base import Score
+from toolrm_guard.tools import Effect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +27,10 @@ class Review:
         critique: Text for the policy model, unless every call was approved.
         unjudged_reason: Why the guard could not judge; None when it could.
         round: 0 for a first draft, k for its k-th correction.
+        more: Candidates that the sampling budget would draw before deciding; 0 when it is decided.
         total_ms: Wall time of the review.
         scorer_ms: The scorer's share of it.
+        shadow: In shadow mode, the review that would have been in force; else None.
     """
 
     id: str
@@ -40,6 +45,8 @@ class Review:
     round: int
     total_ms: float
     scorer_ms: float
+    more: int = 0
+    shadow: "Review | None" = None
 
     @property
     def judged(self) -> bool:
@@ -59,6 +66,30 @@ class Review:
         """
         parsed = Call.parse(call)
         return any(is_approved(parsed, digest=approved.digest) for approved in self.approved)
+
+
+def shadowed(review: Review, proposal: Candidate, effects: Sequence[Effect]) -> Review:
+    """Return a review that lets the model's own proposal pass, with the real one beside it.
+
+    Args:
+        review: What would have been in force.
+        proposal: The first candidate.
+        effects: (calls,) effect class of each of its calls.
+    """
+    passed = tuple(
+        CallVerdict(call=call, effect=effect, verdict="approve")
+        for call, effect in zip(proposal.calls, effects, strict=True)
+    )
+    return dataclasses.replace(
+        review,
+        decision="execute",
+        chosen=0,
+        candidate=proposal,
+        verdicts=passed,
+        critique=None,
+        more=0,
+        shadow=review,
+    )
 
 
 def is_approved(call: Call, *, digest: str | None) -> bool:

@@ -53,6 +53,8 @@ EXPECTED = """{
   "toolrm_guard.chosen": 1,
   "toolrm_guard.decision": "execute",
   "toolrm_guard.judged": true,
+  "toolrm_guard.mode": "enforce",
+  "toolrm_guard.more": 0,
   "toolrm_guard.probability": 0.75,
   "toolrm_guard.round": 0,
   "toolrm_guard.scorer": "fake"

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from toolrm_guard.calls import Call, Candidate
+from toolrm_guard.effects import effect_by_name
 from toolrm_guard.errors import ConfigurationError
 from toolrm_guard.findings import Finding
 from toolrm_guard.policy import (
@@ -14,7 +15,6 @@ from toolrm_guard.policy import (
     Rule,
     Verdict,
     decide,
-    effect_by_name,
     judge,
     threshold_for,
 )

@@ -98,3 +98,21 @@ class Scorer(Protocol):
             CouldNotJudge: If no score can be given; an outage is never a low score.
         """
         ...
+
+
+@runtime_checkable
+class Critic(Protocol):
+    """Writes what the policy model is told about a draft that is sent back."""
+
+    async def critique(self, request: ScoreRequest, index: int, deadline: float | None) -> str:
+        """Return the critique of one candidate, as text for the policy model.
+
+        Args:
+            request: The decision.
+            index: The candidate that is sent back.
+            deadline: As for `Scorer.score`.
+
+        Raises:
+            CouldNotJudge: If there is none; the findings then stand in.
+        """
+        ...
