@@ -97,7 +97,7 @@ class GuardedChatModel(BaseChatModel):
                 f"{type(self.model).__name__} cannot bind tools, so it cannot be guarded; "
                 "pass a chat model that can"
             ) from exc
-        offered = client_tools(tools)
+        offered = client_tools(tools, self.guard)
         if self.on_tools is not None:
             self.on_tools(offered)
         return self.model_copy(update={"model": bound, "tools": offered})
@@ -128,9 +128,9 @@ class GuardedChatModel(BaseChatModel):
         return TurnReviewer(guard=self.guard, tools=self.tools, model=model, n=self.n)
 
 
-def client_tools(tools: Sequence[Any]) -> ToolSet:
+def client_tools(tools: Sequence[Any], guard: Guard) -> ToolSet:
     """Return the tools that execute here; those of the provider run on its servers, unseen."""
-    return ToolSet.of([tool for tool in tools if not _is_providers(tool)])
+    return guard.toolset([tool for tool in tools if not _is_providers(tool)])
 
 
 def _is_providers(tool: object) -> bool:

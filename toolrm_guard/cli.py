@@ -1,12 +1,13 @@
 """`toolrm-guard`: the command line. Each command loads only what it needs."""
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from toolrm_guard import __version__
-from toolrm_guard.errors import GuardError, MissingExtraError
+from toolrm_guard.errors import GuardError, MissingExtraError, StoreError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,6 +44,14 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--tasks", type=_positive, metavar="N", help="only N tasks, evenly spread")
     demo.add_argument("--candidates", type=_positive, metavar="N", help="per round (default 8)")
     demo.set_defaults(run=_demo)
+    report = commands.add_parser(
+        "report",
+        help="say what was blocked, corrected and escalated, or in shadow would have been",
+        description="Summarise the records of a trace store by mode, tool and effect class.",
+    )
+    report.add_argument("store", metavar="STORE", help="SQLite file or SQLAlchemy URL")
+    report.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    report.set_defaults(run=_report)
     return parser
 
 
@@ -60,6 +69,21 @@ def _demo(arguments: argparse.Namespace) -> int:
         tasks=arguments.tasks,
         candidates=arguments.candidates,
     )
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from toolrm_guard import report
+    from toolrm_guard.store import TraceStore
+
+    if "://" not in arguments.store and not Path(arguments.store).is_file():
+        raise StoreError(f"no trace store at {arguments.store!r}; give the file that Guard writes")
+    with TraceStore(arguments.store) as store:
+        figures = report.summarise(store.reviews(), store.outcomes())
+    print(report.render(figures))
+    if arguments.json is not None:
+        text = json.dumps(report.to_json(figures), indent=1, sort_keys=True)
+        arguments.json.write_text(text + "\n", encoding="utf-8")
+    return 0
 
 
 def _positive(text: str) -> int:

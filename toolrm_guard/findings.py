@@ -62,6 +62,19 @@ class Finder:
             found = self._checked[call.canonical] = check_call(call, self._tools)
         return found
 
+    def find_certain(self, candidate: Candidate) -> tuple[Finding, ...]:
+        """Return the findings that may rule a call out: errors, and repeats that may be forbidden.
+
+        The conversation is not read for them, which is most of what `find` costs.
+        """
+        found: list[Finding] = []
+        for index, call in enumerate(candidate.calls):
+            parts = (*self.check(call), *self._repeated(call))
+            found += [replace(item, call=index) for item in parts]
+            if call.canonical in {earlier.canonical for earlier in candidate.calls[:index]}:
+                found.append(_duplicate(call, index))
+        return tuple(found)
+
     def find(self, candidate: Candidate) -> tuple[Finding, ...]:
         """Return every finding, in the order of the calls; empty if nothing is wrong."""
         if not candidate.calls:
@@ -71,8 +84,7 @@ class Finder:
         for index, call in enumerate(candidate.calls):
             found += [replace(item, call=index) for item in self._of_call(call)]
             if call.canonical in seen:
-                message = f"`{shown(call.name)[1:-1]}` is called twice with the same arguments"
-                found.append(finding("duplicate_call", f"{message}; call it once", call=index))
+                found.append(_duplicate(call, index))
             seen.add(call.canonical)
         return (*found, *self._of_candidate(candidate))
 
@@ -134,6 +146,11 @@ class Finder:
         best = max(self.relevance.fits, key=lambda name: self.relevance.fits[name].score)
         message = f"`{best}` fits the request, and its required arguments are stated; call it"
         return (finding("missing_call", message),)
+
+
+def _duplicate(call: Call, index: int) -> Finding:
+    message = f"`{shown(call.name)[1:-1]}` is called twice with the same arguments; call it once"
+    return finding("duplicate_call", message, call=index)
 
 
 _FAILURE = re.compile(r"[^\w]*(?:status\W+)?(?:error|exception|traceback|failed|failure)\b", re.I)

@@ -122,7 +122,7 @@ class Guard:
         started = time.perf_counter()
         request = ScoreRequest(
             messages=parse_messages(messages),
-            tools=self._toolset(tools),
+            tools=self.toolset(tools),
             candidates=tuple(Candidate.parse(candidate) for candidate in candidates),
         )
         review_id = uuid.uuid4().hex
@@ -195,6 +195,26 @@ class Guard:
     def in_shadow(self) -> bool:
         """Whether the policy only watches."""
         return self.policy.mode == "shadow"
+
+    def toolset(self, tools: Sequence[object] | ToolSet) -> ToolSet:
+        """Return the tools as a set, read and checked once: agents offer the same ones every turn.
+
+        Raises:
+            InvalidToolError: If a tool is invalid, or two share a name.
+        """
+        if isinstance(tools, ToolSet):
+            return tools
+        if all(isinstance(tool, Mapping) for tool in tools):
+            key: object = json.dumps(tools, default=repr)
+        else:
+            key = tuple(id(tool) for tool in tools)
+        known = self._toolsets.get(key)
+        if known is None:
+            # The tools are kept beside their set, so that no id in a key is ever used again.
+            known = self._toolsets[key] = (tuple(tools), ToolSet.of(tools))
+            if len(self._toolsets) > _TOOLSETS_KEPT:
+                self._toolsets.popitem(last=False)
+        return known[1]
 
     def record_outcome(
         self,
@@ -284,21 +304,21 @@ class Guard:
         scorer_ms: float,
         started: float,
     ) -> Review:
-        findings = request.findings
+        certain = [request.finder.find_certain(candidate) for candidate in request.candidates]
         blocked = [
             is_blocked(candidate, found, request.tools, self.policy)
-            for candidate, found in zip(request.candidates, findings, strict=True)
+            for candidate, found in zip(request.candidates, certain, strict=True)
         ]
         # Without scores the model's own order stands; what cannot be right is still passed over.
         rewards = [score.reward for score in scores] or [0.0] * len(request.candidates)
         chosen = best(rewards, blocked=blocked)
-        candidate, found = request.candidates[chosen], findings[chosen]
+        candidate = request.candidates[chosen]
         probability = scores[chosen].probability if scores else None
         thresholds = self.scorer.thresholds
         verdicts = judge(
             candidate,
             probability=probability,
-            findings=found,
+            findings=certain[chosen],
             tools=request.tools,
             policy=self.policy,
             thresholds=thresholds,
@@ -329,9 +349,11 @@ class Guard:
             chosen=chosen,
             candidate=candidate,
             scores=scores,
-            findings=findings,
+            request=request,
             verdicts=verdicts,
-            critique=None if flawless else critique(candidate, found, verdicts),
+            critique=None
+            if flawless
+            else critique(candidate, request.finder.find(candidate), verdicts),
             unjudged_reason=unjudged_reason,
             round=round,
             more=more,
@@ -339,29 +361,13 @@ class Guard:
             scorer_ms=scorer_ms,
         )
 
-    def _toolset(self, tools: Sequence[object] | ToolSet) -> ToolSet:
-        """Read the tools once; agents offer the same ones every turn."""
-        if isinstance(tools, ToolSet):
-            return tools
-        if all(isinstance(tool, Mapping) for tool in tools):
-            key: object = json.dumps(tools, default=repr)
-        else:
-            key = tuple(id(tool) for tool in tools)
-        known = self._toolsets.get(key)
-        if known is None:
-            # The tools are kept beside their set, so that no id in a key is ever used again.
-            known = self._toolsets[key] = (tuple(tools), ToolSet.of(tools))
-            if len(self._toolsets) > _TOOLSETS_KEPT:
-                self._toolsets.popitem(last=False)
-        return known[1]
-
 
 def _trace(span: Span, scorer: str, mode: Mode, review: Review) -> None:
     facts: dict[str, str | int | float | bool] = {
         "decision": review.decision,
         "scorer": scorer,
         "mode": mode,
-        "candidates": len(review.findings),
+        "candidates": len(review.request.candidates),
         "chosen": review.chosen,
         "round": review.round,
         "more": review.more,

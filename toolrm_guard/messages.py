@@ -52,7 +52,7 @@ class Message:
             name, call_id = getattr(raw, "name", None), getattr(raw, "tool_call_id", None)
             status = getattr(raw, "status", None)
             has_calls = bool(getattr(raw, "tool_calls", None))
-            if role == "chat":  # LangChain's ChatMessage carries its role apart
+            if role in (None, "chat"):  # the openai client's messages, and LangChain's ChatMessage
                 role = getattr(raw, "role", None)
         if not isinstance(role, str) or role not in _ROLES:
             raise InvalidConversationError(

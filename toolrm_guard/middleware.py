@@ -115,7 +115,7 @@ class GuardMiddleware(AgentMiddleware[Any, Any, Any]):
     def _guarded(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         # In shadow the agent's own model answers, token by token as it always does.
         if self._guard.in_shadow:
-            self._learn(client_tools(request.tools))
+            self._learn(client_tools(request.tools, self._guard))
             return request
         model = GuardedChatModel.over(request.model, self._guard, n=self._n, on_tools=self._learn)
         return request.override(model=model)

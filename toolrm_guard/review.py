@@ -2,12 +2,12 @@
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from toolrm_guard.calls import Call, Candidate
 from toolrm_guard.findings import Finding
 from toolrm_guard.policy import CallVerdict, Decision
-from toolrm_guard.scorers.base import Score
+from toolrm_guard.scorers.base import Score, ScoreRequest
 from toolrm_guard.tools import Effect
 
 
@@ -22,7 +22,7 @@ class Review:
         chosen: Index of the chosen candidate.
         candidate: The chosen candidate.
         scores: One per candidate; empty when the guard could not judge.
-        findings: One tuple per candidate; known even when the scorer could not be reached.
+        request: What was judged.
         verdicts: One per call of the chosen candidate.
         critique: Text for the policy model, unless every call was approved.
         unjudged_reason: Why the guard could not judge; None when it could.
@@ -38,7 +38,7 @@ class Review:
     chosen: int
     candidate: Candidate
     scores: tuple[Score, ...]
-    findings: tuple[tuple[Finding, ...], ...]
+    request: ScoreRequest = field(repr=False)
     verdicts: tuple[CallVerdict, ...]
     critique: str | None
     unjudged_reason: str | None
@@ -47,6 +47,15 @@ class Review:
     scorer_ms: float
     more: int = 0
     shadow: "Review | None" = None
+
+    @property
+    def findings(self) -> tuple[tuple[Finding, ...], ...]:
+        """One tuple per candidate; known even when the scorer could not be reached.
+
+        What may block a call is looked at in every review; the rest is found when first asked for,
+        by a critique, a record or a reader.
+        """
+        return self.request.findings
 
     @property
     def judged(self) -> bool:

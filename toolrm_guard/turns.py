@@ -1,5 +1,6 @@
 """One reviewed turn: draw, judge, and correct off the history."""
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -59,7 +60,10 @@ class TurnReviewer:
             told = [*history, *_critique_messages(winner, review)]
             # The draft stays in the running: what scores no better does not replace it.
             drafts = [winner]
-            review = yield from self._round(history, told, drafts, spent, corrects=review)
+            corrected = yield from self._round(history, told, drafts, spent, corrects=review)
+            if review.judged and not corrected.judged:
+                break  # an outage does not overrule the score that sent the draft back
+            review = corrected
             winner = drafts[review.chosen]
         if self.guard.in_shadow:
             return proposal or winner
@@ -77,6 +81,7 @@ class TurnReviewer:
         """Fill `drafts` and judge them; with a budget, until it says that they suffice."""
         # A correction comes on top of the draft that it corrects.
         wanted = self._first_draw() - (0 if corrects else len(drafts))
+        judged: Review | None = None
         while True:
             if wanted > 0 and self.model is not None:
                 fresh: list[AIMessage] = yield Draw(
@@ -97,9 +102,12 @@ class TurnReviewer:
                 parent_id=corrects.id if corrects else None,
                 allowance=allowance,
             )
+            if judged is not None and not review.judged:
+                # The scores of the smaller set stand: an outage must not let a low one pass.
+                return dataclasses.replace(judged, id=review.id, more=0)
             if not review.more:
                 return review
-            wanted = review.more
+            judged, wanted = review, review.more
 
     def _first_draw(self) -> int:
         if self.guard.in_shadow or isinstance(self.n, Budget):

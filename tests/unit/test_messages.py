@@ -1,5 +1,7 @@
 """Conversations from either world read alike."""
 
+from types import SimpleNamespace
+
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
@@ -34,3 +36,11 @@ def test_a_plain_request_is_one_user_message() -> None:
 def test_a_message_without_a_known_role_is_named(raw: object) -> None:
     with pytest.raises(InvalidConversationError, match="expected one of system, user"):
         parse_messages([raw])
+
+
+def test_the_messages_of_the_openai_client_are_read() -> None:
+    function = SimpleNamespace(name="get_mail", arguments='{"folder": "inbox"}')
+    call = SimpleNamespace(id="c1", type="function", function=function)
+    message = Message.parse(SimpleNamespace(role="assistant", content=None, tool_calls=[call]))
+    assert message.role == "assistant"
+    assert message.calls[0].arguments == {"folder": "inbox"}

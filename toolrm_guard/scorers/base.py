@@ -37,7 +37,7 @@ class ScoreRequest:
 
     @cached_property
     def findings(self) -> tuple[tuple[Finding, ...], ...]:
-        """The findings of each candidate."""
+        """The findings of each candidate; computed when first asked for."""
         return tuple(self.finder.find(candidate) for candidate in self.candidates)
 
 

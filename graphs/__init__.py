@@ -1,0 +1,1 @@
+"""Ready-made LangGraph graphs on the public API; `langgraph.json` serves them."""
