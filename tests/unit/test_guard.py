@@ -270,3 +270,58 @@ def test_a_sync_review_inside_a_scorer_of_a_sync_review_is_an_error_not_a_hang(t
 
     review = Guard(FakeScorer(nested_review)).review("?", tools, [GET])
     assert "async twin" in (review.unjudged_reason or "")
+
+
+async def slow(request: ScoreRequest) -> list[float]:
+    await asyncio.sleep(0.3)
+    return [0.9] * len(request.candidates)
+
+
+@pytest.mark.parametrize(("name", "judged"), [("get_file", False), ("delete_file", True)])
+def test_a_rule_may_be_more_patient_than_the_policy(name: str, judged: bool) -> None:
+    policy = Policy(deadline_s=0.05, destructive=Rule(deadline_s=5.0))
+    review = Guard(FakeScorer(slow), policy=policy).review(
+        "x", TOOLS, [proposal(name, path="a.txt")]
+    )
+    assert review.judged is judged
+
+
+def test_in_shadow_the_models_own_proposal_passes_and_the_real_review_lies_beside_it() -> None:
+    guard = Guard(FakeScorer(lambda request: [0.1, 0.2]), policy=Policy(mode="shadow"))
+    proposals = [DELETE, proposal("delete_file", path="b.txt")]
+    review = guard.review("x", TOOLS, proposals, may_correct=False)
+    assert (review.decision, review.chosen, review.critique) == ("execute", 0, None)
+    assert review.approves(proposals[0]["tool_calls"][0])
+    assert review.shadow is not None
+    assert (review.shadow.decision, review.shadow.chosen) == ("reject", 1)
+    assert review.shadow.approved == ()
+
+
+class Critic:
+    """Says something, or fails."""
+
+    def __init__(self, answer: str | Exception) -> None:
+        self.answer = answer
+
+    async def critique(self, request: ScoreRequest, index: int, deadline: float | None) -> str:
+        assert deadline is not None
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return f"{self.answer} {request.candidates[index].calls[0].name}"
+
+
+def test_a_critic_writes_the_critique_of_what_is_sent_back() -> None:
+    guard = Guard(FakeScorer(lambda request: [0.1]), critic=Critic("Think again about"))
+    sent_back = guard.review("x", TOOLS, [DELETE])
+    assert sent_back.decision == "correct"
+    assert sent_back.critique == "Think again about delete_file"
+    final = guard.review("x", TOOLS, [DELETE], may_correct=False)
+    assert "Think again" not in (final.critique or ""), "a final no needs no critic"
+
+
+@pytest.mark.parametrize("answer", [ScorerUnavailable("down"), ValueError("bug"), TimeoutError()])
+def test_the_findings_stand_in_for_a_critic_that_fails(answer: Exception) -> None:
+    guard = Guard(FakeScorer(lambda request: [0.1]), critic=Critic(answer))
+    review = guard.review("x", TOOLS, [DELETE])
+    assert review.decision == "correct"
+    assert "not accepted" in (review.critique or "")
