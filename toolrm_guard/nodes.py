@@ -162,9 +162,14 @@ def _stream_winner(
 
     LangGraph streams what a node returns, but not a second message of the same id.
     """
+    in_graph = "langgraph_node" in config.get("metadata", {})
     replaced = next((m for m in before if m.id == winner.id and m.id is not None), None)
-    if replaced is not None and replaced.content != winner.content and config.get("callbacks"):
+    if in_graph and replaced is not None and _said(replaced) != _said(winner):
         push_message(winner, state_key=None)
+
+
+def _said(message: BaseMessage) -> tuple[object, object]:
+    return message.content, getattr(message, "tool_calls", None)
 
 
 def _with_tools(model: ChatRunnable, tools: Sequence[object] | ToolSet) -> ChatRunnable:
