@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint types contracts unit clean help
+.PHONY: demo test lint types contracts unit soak clean help
 
 help:
 	@echo "make demo   guard a real agent on an embedded model; prints bare against guarded"
 	@echo "make test   lint, types, import contracts, tests"
+	@echo "make soak   100,000 random agents on both surfaces; about an hour"
 	@echo "make clean  remove the virtual environment and the caches"
 
 demo: $(READY)
@@ -28,6 +29,9 @@ contracts: $(READY)
 
 unit: $(READY)
 	$(BIN)/pytest
+
+soak: $(READY)
+	TOOLRM_SOAK_RUNS=100000 $(BIN)/pytest tests/graphs/test_soak.py
 
 # The file stands for the finished installation, so that a second run installs nothing.
 $(READY): pyproject.toml constraints.txt

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from toolrm_guard.policy import Policy, Rule
     from toolrm_guard.review import Review
     from toolrm_guard.scorers.base import Score, Scorer, ScoreRequest
+    from toolrm_guard.scorers.calibrated import CalibratedScorer
     from toolrm_guard.scorers.fake import FakeScorer
     from toolrm_guard.store import TraceStore
     from toolrm_guard.tools import Tool, ToolSet, effect
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Budget",
+    "CalibratedScorer",
     "Call",
     "Candidate",
     "ConfigurationError",
@@ -48,6 +50,7 @@ __all__ = [
 
 _HOMES = {
     "Budget": "budget",
+    "CalibratedScorer": "scorers.calibrated",
     "Call": "calls",
     "Candidate": "calls",
     "ConfigurationError": "errors",

@@ -26,6 +26,11 @@ MAX_CALLS = 64
 MAX_DEPTH = 64
 """Far below the interpreter's recursion limit, so that no library underneath can overflow."""
 
+MAPPING = (dict, Mapping)
+"""For `isinstance` on hot paths: a dict is known at once, an abstract class asks its registry."""
+
+_ATOMS = (str, int, float)
+
 DefectCode = Literal["malformed_arguments", "oversized_arguments", "too_deep"]
 
 
@@ -89,9 +94,9 @@ class Call:
         """
         if isinstance(raw, Call):
             return raw
-        fields = _as_mapping(raw)
+        fields = _as_mapping(raw, ("id", "function", "name", "arguments"))
         function = fields.get("function")
-        inner = _as_mapping(function) if function is not None else fields
+        inner = _as_mapping(function, ("name", "arguments")) if function is not None else fields
         name = inner.get("name")
         arguments, defect = _read_arguments(inner.get("arguments", inner.get("args")))
         if not isinstance(name, str):
@@ -128,7 +133,7 @@ class Candidate:
             return raw
         if isinstance(raw, str):
             return cls(text=raw)
-        fields = _as_mapping(raw)
+        fields = _as_mapping(raw, ("content", "tool_calls", "invalid_tool_calls"))
         # LangChain keeps what it could not parse apart; for us it is a call with a defect.
         proposed = [*(fields.get("tool_calls") or ()), *(fields.get("invalid_tool_calls") or ())]
         return cls(
@@ -140,15 +145,18 @@ class Candidate:
         )
 
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=repr)
+
+
 def canonical_json(value: object) -> str:
     """Return compact ASCII JSON with sorted keys; what JSON lacks is written by its repr.
 
     ASCII keeps lone surrogates as escapes, so the text can always be encoded and hashed.
     """
     try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), default=repr)
+        return _ENCODER.encode(value)
     except TypeError:  # keys of mixed types cannot be sorted; JSON would write them as text anyway
-        return json.dumps(_text_keys(value), sort_keys=True, separators=(",", ":"), default=repr)
+        return _ENCODER.encode(_text_keys(value))
 
 
 def content_text(content: object) -> str:
@@ -168,11 +176,10 @@ def _block_text(block: object) -> str:
     return text if isinstance(text, str) else ""
 
 
-def _as_mapping(raw: object) -> Mapping[str, Any]:
+def _as_mapping(raw: object, known: Sequence[str]) -> Mapping[str, Any]:
     """View a dict, a pydantic model or a plain object (LangChain, openai) as a mapping."""
-    if isinstance(raw, Mapping):
+    if isinstance(raw, MAPPING):
         return cast("Mapping[str, Any]", raw)
-    known = ("content", "tool_calls", "invalid_tool_calls", "id", "function", "name", "arguments")
     found = {key: getattr(raw, key) for key in known if hasattr(raw, key)}
     if not found:
         raise InvalidConversationError(
@@ -186,7 +193,7 @@ def _read_arguments(raw: object) -> tuple[Mapping[str, Any], Defect | None]:
     """Return the arguments as a mapping, or an empty one and the reason."""
     if raw is None:
         return {}, None
-    if isinstance(raw, Mapping):
+    if isinstance(raw, MAPPING):
         return cast("Mapping[str, Any]", raw), None
     if not isinstance(raw, str):
         return {}, _malformed(f"arguments are {type(raw).__name__}, not a JSON object")
@@ -230,12 +237,12 @@ def _extent(value: Mapping[str, Any]) -> tuple[int, int]:
     for depth in range(MAX_DEPTH + 1):
         children: dict[int, object] = {}
         for item in level:
-            inside = item.values() if isinstance(item, Mapping) else item
+            inside = item.values() if isinstance(item, MAPPING) else item
             items += len(cast("Sized", inside))
             if items > MAX_ITEMS:
                 return depth, items
             for child in cast("Iterable[object]", inside):
-                if isinstance(child, (Mapping, list, tuple)):
+                if not isinstance(child, _ATOMS) and isinstance(child, (*MAPPING, list, tuple)):
                     children[id(child)] = child
         if not children:
             return depth, items

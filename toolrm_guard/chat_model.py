@@ -38,11 +38,12 @@ class GuardedChatModel(BaseChatModel):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    model: Runnable[Any, Any]
-    guard: Guard
-    tools: ToolSet
+    # LangChain writes out a model's fields for every run; these would be pages.
+    model: Runnable[Any, Any] = Field(repr=False)
+    guard: Guard = Field(repr=False)
+    tools: ToolSet = Field(repr=False)
     n: int | Budget = 1
-    on_tools: Callable[[ToolSet], None] | None = None
+    on_tools: Callable[[ToolSet], None] | None = Field(default=None, repr=False)
     # An answer from a cache would bring an approval that nobody gave.
     cache: bool | None = Field(default=False, exclude=True)
 

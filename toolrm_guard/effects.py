@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import get_args
 
 from toolrm_guard.errors import ConfigurationError
@@ -21,6 +22,7 @@ _DESTRUCTIVE = frozenset(
 )
 
 
+@lru_cache(maxsize=4_096)
 def effect_by_name(name: str) -> Effect:
     """Guess the effect class from the verbs in a tool's name; what is unclear is a write."""
     spoken = words(name).split()
@@ -90,10 +92,15 @@ def common_name(first: str, second: str) -> str | None:
 
 
 def _after_stars(first: str, second: str, i: int, j: int) -> Sequence[tuple[int, int]]:
-    """Return the positions reached by letting a star match nothing more."""
-    ends_first = [i, i + 1] if first[i : i + 1] == "*" else [i]
-    ends_second = [j, j + 1] if second[j : j + 1] == "*" else [j]
-    return [(k, m) for k in ends_first for m in ends_second]
+    """Return the positions reached by letting stars match nothing more."""
+    return [(k, m) for k in _past_stars(first, i) for m in _past_stars(second, j)]
+
+
+def _past_stars(pattern: str, i: int) -> list[int]:
+    ends = [i]
+    while pattern[ends[-1] : ends[-1] + 1] == "*":
+        ends.append(ends[-1] + 1)
+    return ends
 
 
 def _steps(first: str, second: str, i: int, j: int, name: str) -> list[tuple[int, int, str]]:

@@ -142,6 +142,8 @@ class Enforcement:
     def _record(
         self, request: ToolCallRequest, started: float, result: ToolResult | BaseException
     ) -> None:
+        if self.guard.store is None:
+            return
         call = Call.parse(request.tool_call)
         failed = isinstance(result, BaseException) or getattr(result, "status", "") == "error"
         content = getattr(result, "text", None) or str(result)

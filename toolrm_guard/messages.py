@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from toolrm_guard.calls import Call, Candidate, content_text
+from toolrm_guard.calls import MAPPING, Call, Candidate, content_text
 from toolrm_guard.errors import InvalidConversationError
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -42,18 +42,20 @@ class Message:
         """
         if isinstance(raw, Message):
             return raw
-        if isinstance(raw, Mapping):
+        if isinstance(raw, MAPPING):
             role, content = raw.get("role", raw.get("type")), raw.get("content")
             name, call_id = raw.get("name"), raw.get("tool_call_id")
             status = raw.get("status")
             has_calls = bool(raw.get("tool_calls"))
         else:
-            role, content = getattr(raw, "type", None), getattr(raw, "content", None)
-            name, call_id = getattr(raw, "name", None), getattr(raw, "tool_call_id", None)
-            status = getattr(raw, "status", None)
-            has_calls = bool(getattr(raw, "tool_calls", None))
+            role = getattr(raw, "type", None)
             if role in (None, "chat"):  # the openai client's messages, and LangChain's ChatMessage
                 role = getattr(raw, "role", None)
+            content, name = getattr(raw, "content", None), getattr(raw, "name", None)
+            # Asked only where they can be: pydantic is slow to say that it has no such attribute.
+            call_id = getattr(raw, "tool_call_id", None) if role == "tool" else None
+            status = getattr(raw, "status", None) if role == "tool" else None
+            has_calls = role in ("ai", "assistant") and bool(getattr(raw, "tool_calls", None))
         if not isinstance(role, str) or role not in _ROLES:
             raise InvalidConversationError(
                 f"message of type {type(raw).__name__} has role {role!r}; "

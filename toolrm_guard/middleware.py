@@ -15,7 +15,7 @@ from langchain.agents.middleware import (
     ToolCallRequest,
     hook_config,
 )
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.runnables.config import ensure_config
 from langgraph.runtime import Runtime
 
@@ -113,10 +113,9 @@ class GuardMiddleware(AgentMiddleware[Any, Any, Any]):
         return await self._enforcement.arun(request, handler)
 
     def _guarded(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
-        # In shadow the agent's own model answers, token by token as it always does.
+        self._learn(client_tools(request.tools, self._guard))
         if self._guard.in_shadow:
-            self._learn(client_tools(request.tools, self._guard))
-            return request
+            return request  # the agent's own model answers, token by token as it always does
         model = GuardedChatModel.over(request.model, self._guard, n=self._n, on_tools=self._learn)
         return request.override(model=model)
 
@@ -137,10 +136,23 @@ class GuardMiddleware(AgentMiddleware[Any, Any, Any]):
 def _update(settled: Settled | None) -> dict[str, Any] | None:
     if settled is None:
         return None
-    update: dict[str, Any] = {"messages": settled.messages}
     proposal = settled.messages[0]
+    update: dict[str, Any] = {"messages": settled.messages}
+    if settled.next in ("tools", "model") and isinstance(proposal, AIMessage):
+        # These go on to the tools and are refused there: HumanInTheLoopMiddleware asks about every
+        # call of the turn, and its answer to one that had an answer already would be a second one.
+        later = {call["id"] for call in proposal.tool_calls}
+        update["messages"] = [m for m in settled.messages if not _refuses(m, later)]
     # `create_agent` ends on a message whose calls are all unreadable; elsewhere its own edges lead
     # where they should, and a jump would pass over the hooks of other middleware.
     if settled.next == "model" and isinstance(proposal, AIMessage) and not proposal.tool_calls:
         update["jump_to"] = "model"
     return update
+
+
+def _refuses(message: BaseMessage, ids: set[str | None]) -> bool:
+    return (
+        isinstance(message, ToolMessage)
+        and message.status == "error"
+        and message.tool_call_id in ids
+    )

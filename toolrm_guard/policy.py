@@ -183,7 +183,7 @@ def is_blocked(
     candidate: Candidate, findings: Sequence[Finding], tools: ToolSet, policy: Policy
 ) -> bool:
     """Tell whether a finding rules out any call of the candidate, whatever its score."""
-    return any(
+    return bool(findings) and any(
         _blocking(findings, index, policy.rule(policy.effect_of(call.name, tools)))
         for index, call in enumerate(candidate.calls)
     )

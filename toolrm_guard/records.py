@@ -165,6 +165,18 @@ def candidate_from_record(record: CandidateRecord) -> Candidate:
     return Candidate(text=record.text, calls=calls)
 
 
+def message_from_record(record: MessageRecord) -> Message:
+    """Return the message that a record describes."""
+    return Message(
+        role=record.role,
+        text=record.text,
+        calls=tuple(Call(name=c.name, arguments=c.arguments, id=c.id) for c in record.calls),
+        name=record.name,
+        call_id=record.call_id,
+        failed=record.failed,
+    )
+
+
 def clean_text(text: str) -> str:
     """Return text that every store takes: no lone surrogates, no NUL, not endless."""
     if len(text) > MAX_TEXT_CHARS:

@@ -3,6 +3,7 @@
 The node turns a `Settled` into a `Command`, the middleware into a state update with a jump.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -24,6 +25,7 @@ from toolrm_guard.verdicts import (
     refusal,
     rejections,
     rulings_of,
+    with_refusals_kept,
     with_rulings,
 )
 
@@ -31,8 +33,7 @@ Next = Literal["tools", "human", "model", "end"]
 
 STOPPED = "No proposed call was approved, so none was executed."
 NO_WAY_TO_ASK = (
-    "This call needs a human, and this run has no checkpointer to wait for one with; "
-    "it was not executed."
+    "This call needs a human, and the run could not wait for one here; it was not executed."
 )
 
 
@@ -82,9 +83,13 @@ def settled_turn(
             "put it right behind the node that calls the model, or pass model=..."
         )
     if turn.proposal is None or not is_reviewed(turn.proposal):
+        if turn.answered:
+            # Another draft in its place would leave the answers that are there to no call at all.
+            reviewer = dataclasses.replace(reviewer, model=None, n=1)
         reviewed = yield from reviewer.steps(turn.history, turn.proposal)
         if turn.proposal is not None:
             reviewed = reviewed.model_copy(update={"id": turn.proposal.id})
+            reviewed = with_refusals_kept(reviewed, turn.proposal)
         return settle(reviewed, turn, reviewer.guard, can_ask=revisits and _can_wait(config))
     message = turn.proposal
     replies: list[ToolMessage] = []
@@ -110,11 +115,12 @@ def settle(message: AIMessage, turn: OpenTurn, guard: Guard, *, can_ask: bool) -
     """
     if guard.in_shadow:
         return Settled(messages=[message], next="tools" if message.tool_calls else "end")
-    if not can_ask:
-        held = [r for r in _open(message, turn) if r.verdict == "escalate"]
-        refused = [Ruling(call=r.call, verdict="reject", reason=NO_WAY_TO_ASK) for r in held]
-        message = with_rulings(message, refused) if refused else message
     rulings = _open(message, turn)
+    held = [r for r in rulings if r.verdict == "escalate"]
+    if held and not can_ask:
+        refused = [Ruling(call=r.call, verdict="reject", reason=NO_WAY_TO_ASK) for r in held]
+        message = with_rulings(message, refused)
+        rulings = _open(message, turn)
     refusals = [refusal(r.call, r.reason) for r in rulings if r.verdict not in _GO_ON]
     out: list[BaseMessage] = [message, *refusals]
     verdicts = {r.verdict for r in rulings}

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from toolrm_guard.calls import Candidate
 
@@ -38,5 +38,10 @@ def majority(candidates: Sequence[Candidate]) -> int:
     """
     if not candidates:
         raise ValueError("no candidates to vote on")
-    votes = Counter(candidate.canonical for candidate in candidates)
-    return max(range(len(candidates)), key=lambda index: votes[candidates[index].canonical])
+    counts = votes(candidates)
+    return max(range(len(candidates)), key=lambda index: counts[candidates[index].canonical])
+
+
+def votes(candidates: Iterable[Candidate]) -> Counter[str]:
+    """Return how many candidates make the same calls, by canonical form; text is not compared."""
+    return Counter(candidate.canonical for candidate in candidates)

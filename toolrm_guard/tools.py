@@ -22,15 +22,16 @@ Effect = Literal["read", "write", "destructive"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-_FORMATS = FormatChecker(formats=["date", "email", "ipv4", "ipv6", "uuid", "regex"])
+FORMATS = FormatChecker(formats=["date", "email", "ipv4", "ipv6", "uuid", "regex"])
+"""The formats that are checked; any other one is a remark."""
 
 
-@_FORMATS.checks("date-time", raises=ValueError)
+@FORMATS.checks("date-time", raises=ValueError)
 def _is_date_time(value: object) -> bool:
     return not isinstance(value, str) or bool(datetime.datetime.fromisoformat(value))
 
 
-@_FORMATS.checks("time", raises=ValueError)
+@FORMATS.checks("time", raises=ValueError)
 def _is_time(value: object) -> bool:
     # time.fromisoformat("00:00") is falsy in no version we support, but be explicit.
     return not isinstance(value, str) or datetime.time.fromisoformat(value) is not None
@@ -98,7 +99,7 @@ class Tool:
     def validator(self) -> Draft202012Validator:
         """The compiled validator; its registry is empty, so that no $ref reaches the network."""
         return Draft202012Validator(
-            dict(self.parameters), registry=Registry(), format_checker=_FORMATS
+            dict(self.parameters), registry=Registry(), format_checker=FORMATS
         )
 
     @cached_property

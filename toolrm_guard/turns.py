@@ -132,16 +132,22 @@ class _Spent:
     """What a turn has cost so far."""
 
     started: float = field(default_factory=time.perf_counter)
-    samples: int = 0
-    tokens: int = 0
+    drafts: list[AIMessage] = field(default_factory=list)
+
+    @property
+    def samples(self) -> int:
+        return len(self.drafts)
+
+    @property
+    def tokens(self) -> int:
+        return sum(_output_tokens(draft) for draft in self.drafts)
 
     @property
     def elapsed_ms(self) -> float:
         return (time.perf_counter() - self.started) * 1e3
 
     def add(self, drafts: Sequence[AIMessage]) -> None:
-        self.samples += len(drafts)
-        self.tokens += sum(_output_tokens(draft) for draft in drafts)
+        self.drafts += drafts
 
 
 def check_n(n: int | Budget) -> None:

@@ -5,17 +5,18 @@ BFCL's calls this is 20 us a call instead of 400 us.
 """
 
 import math
+import operator
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from jsonschema import ValidationError
 from jsonschema.exceptions import best_match
 
-from toolrm_guard.calls import Call
+from toolrm_guard.calls import MAPPING, Call
 from toolrm_guard.prompt import has_control_text
-from toolrm_guard.tools import Tool, ToolSet
+from toolrm_guard.tools import FORMATS, Tool, ToolSet
 
 FindingCode = Literal[
     "unknown_tool",
@@ -188,28 +189,36 @@ _ANNOTATIONS = frozenset(
 _CHECKED = frozenset(
     {"type", "enum", "properties", "required", "items", "additionalProperties"} | _ANNOTATIONS
 )
+_BOUNDS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "minimum": operator.ge,
+    "maximum": operator.le,
+    "exclusiveMinimum": operator.gt,
+    "exclusiveMaximum": operator.lt,
+}
 _COMPOSED = frozenset({"$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "if", "not"})
 
 
 def _schema_findings(call: Call, tool: Tool) -> Iterator[Finding]:
     schema = tool.parameters
+    if quick_fit(call.arguments, schema):
+        return
     unexpected = list(_unexpected(call.arguments, schema, ()))
     for path, known in unexpected:
         yield _unexpected_finding(call, path, known)
-    if not unexpected and quick_fit(call.arguments, schema):
-        return
     for code, message, where in _jsonschema_findings(call, tool):
         if code != "unexpected_argument" or not unexpected:
             yield finding(code, message, where)
 
 
 def quick_fit(value: object, schema: object) -> bool:
-    """Tell that a value surely fits; False means "ask jsonschema", not "does not fit"."""
-    if not isinstance(schema, Mapping) or not schema.keys() <= _CHECKED:
-        # `x-...` and other words that JSON Schema ignores are no reason to ask.
-        if not isinstance(schema, Mapping) or not all(
-            key in _CHECKED or key.startswith("x-") for key in schema
-        ):
+    """Tell that a value surely fits, with no argument that its schema does not name.
+
+    False means "look closer", not "does not fit".
+    """
+    if not isinstance(schema, MAPPING):
+        return False
+    for keyword, wanted in schema.items():
+        if keyword not in _CHECKED and not _quick_keyword(value, keyword, wanted):
             return False
     kind = schema.get("type")
     if kind is not None and not _is_type(value, kind):
@@ -223,20 +232,34 @@ def quick_fit(value: object, schema: object) -> bool:
     items = schema.get("items")
     if isinstance(value, list) and items is not None:
         return all(quick_fit(item, items) for item in value)
-    return not isinstance(value, Mapping)
+    return value is None or isinstance(value, (str, int, float, list))
+
+
+def _quick_keyword(value: object, keyword: str, wanted: Any) -> bool:
+    """Tell that a value surely satisfies a keyword beyond the plain ones."""
+    within = _BOUNDS.get(keyword)
+    if within is not None:
+        # Of other types a bound says nothing, and of NaN it is never true: jsonschema is asked.
+        return isinstance(value, (int, float)) and within(value, wanted)
+    if keyword == "format":
+        try:
+            return FORMATS.conforms(value, wanted)
+        except Exception:  # noqa: BLE001  # a checker that fails on this value clears nothing
+            return False
+    return keyword.startswith("x-")  # and other words that JSON Schema ignores
 
 
 def _quick_object(value: dict[str, Any], schema: Mapping[str, Any]) -> bool:
     properties = schema.get("properties") or {}
     if any(name not in value for name in schema.get("required") or ()):
         return False
-    extra = schema.get("additionalProperties", True)
+    is_open = schema.get("additionalProperties", "properties" not in schema) is True
     for name, item in value.items():
         inner = properties.get(name)
         if inner is not None:
             if not quick_fit(item, inner):
                 return False
-        elif extra is not True:
+        elif not is_open:
             return False
     return True
 

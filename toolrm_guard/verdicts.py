@@ -66,6 +66,29 @@ def with_rulings(message: AIMessage, rulings: Sequence[Ruling]) -> AIMessage:
     return _with_metadata(message, {**known, "calls": {**known["calls"], **changed}})
 
 
+def with_refusals_kept(message: AIMessage, before: AIMessage) -> AIMessage:
+    """Return a message that could not be judged with the refusals from when it could.
+
+    A turn that was edited is reviewed again as a whole. If the scorer is down by then, a policy
+    that is open must not let a call pass that was refused and is still the same.
+
+    Args:
+        message: The reviewed message.
+        before: The message as it came to this review, perhaps with the verdicts of an earlier one.
+    """
+    metadata = _metadata(message)
+    if metadata is None or metadata.get("probability") is not None:
+        return message
+    refused = {
+        (r.call.id, r.call.digest): r
+        for r in rulings_of(before)
+        if r.verdict in ("reject", "escalate")
+    }
+    ids = [(ruling.call.id, ruling.call.digest) for ruling in rulings_of(message)]
+    kept = [refused[key] for key in ids if key in refused]
+    return with_rulings(message, kept) if kept else message
+
+
 def rulings_of(message: AIMessage) -> list[Ruling]:
     """Return the verdict on every call of a message, readable or not."""
     return [ruling_on(message, call) for call in Candidate.parse(message).calls]
@@ -75,10 +98,11 @@ def ruling_on(message: AIMessage, call: Call) -> Ruling:
     """Return a message's verdict on exactly this call."""
     metadata = _metadata(message)
     entry = metadata["calls"].get(call.id) if metadata else None
-    if not isinstance(entry, Mapping) or entry.get("digest") != call.digest:
+    digest = call.digest
+    if not isinstance(entry, Mapping) or entry.get("digest") != digest:
         return Ruling(call=call, verdict=None, reason=_unjudged_reason(message, entry))
     verdict = entry.get("verdict")
-    if verdict == "approve" and not is_approved(call, digest=call.digest):
+    if verdict == "approve" and not is_approved(call, digest=digest):
         verdict = "reject"  # a call that cannot be read is never approved, whatever a state says
     return Ruling(call=call, verdict=verdict, reason=str(entry.get("reason", "")))
 

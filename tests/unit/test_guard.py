@@ -325,3 +325,20 @@ def test_the_findings_stand_in_for_a_critic_that_fails(answer: Exception) -> Non
     review = guard.review("x", TOOLS, [DELETE])
     assert review.decision == "correct"
     assert "not accepted" in (review.critique or "")
+
+
+@pytest.mark.parametrize("form", [list, tuple])
+def test_a_schema_that_is_changed_in_place_is_read_again(form: Any) -> None:
+    tool = {"name": "get", "parameters": {"type": "object", "properties": {"a": {}}}}
+    guard, offered = rated(0.9), form([tool])
+    before = guard.toolset(offered)
+    assert guard.toolset(form([dict(tool)])) is before
+    tool["parameters"]["properties"]["b"] = {}  # type: ignore[index]  # a plain dict
+    assert list(guard.toolset(offered)["get"].properties) == ["a", "b"]
+    assert list(before["get"].properties) == ["a"]
+
+
+def test_warnings_are_there_though_an_approval_needs_none_of_them(tools: Any) -> None:
+    review = rated(0.9).review("Delete a.txt", tools, [proposal("delete_file", path="zz.doc")])
+    assert review.decision == "execute"
+    assert "ungrounded_value" in {finding.code for finding in review.findings[0]}

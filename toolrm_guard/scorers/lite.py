@@ -67,6 +67,12 @@ class Calibration(BaseModel):
         """Return P(right) for rewards (n,), each in [0, 1]."""
         return np.interp(rewards, self.rewards, self.probabilities)
 
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything that a probability depends on: the trees and the map."""
+        content = f"{self.model_sha256} {self.rewards} {self.probabilities}"
+        return hashlib.sha256(content.encode()).hexdigest()
+
 
 class LiteModel:
     """The trees with their calibration; pure and thread-safe."""
@@ -160,6 +166,11 @@ class LiteScorer:
     def thresholds(self) -> Mapping[ThresholdKind, float]:
         """From the model's calibration."""
         return self._model.calibration.thresholds
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the trees and of the map to probability; thresholds hold for one of both."""
+        return self._model.calibration.fingerprint
 
     async def score(
         self, requests: Sequence[ScoreRequest], deadline: float | None
