@@ -1,0 +1,1 @@
+"""Preference data: from trajectories of any source to balanced pairs in four shapes."""
