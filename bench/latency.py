@@ -10,7 +10,6 @@ when the graph is built. Recording is off.
 import argparse
 import asyncio
 import gc
-import json
 import os
 import random
 import sys
@@ -23,6 +22,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from bench import runs
 from toolrm_guard.calls import Call, Candidate
 from toolrm_guard.errors import GuardError
 from toolrm_guard.guard import Guard
@@ -174,8 +174,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     table.add_row(*(f"{value:.2f}" for value in figures.values()))
     Console().print(table)
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+        _write(arguments, len(cases), figures)
     return 0
+
+
+def _write(arguments: argparse.Namespace, reviews: int, figures: dict[str, float]) -> None:
+    payload: dict[str, object] = {
+        "bench": "latency",
+        "run": runs.describe([arguments.records] if arguments.records else [], arguments.seed),
+        "scorer": arguments.scorer,
+        "candidates": arguments.candidates,
+        "reviews": reviews,
+        **figures,
+    }
+    runs.write(arguments.json, payload)
 
 
 if __name__ == "__main__":
