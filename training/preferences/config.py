@@ -41,13 +41,15 @@ class SamplerConfig(_Section):
     Attributes:
         name: One of `training.preferences.samplers.NAMES`.
         when: `always`, or `no_wrong`: only contexts where nothing scored below 1 so far.
-        sources: Only contexts of these sources; empty for all. A slow model can serve a few.
+        sources: Only contexts of these sources; empty for all.
+        share: Only so many of the contexts, drawn by hash: a slow model can serve a few.
         options: Passed on to the sampler.
     """
 
     name: str
     when: Literal["always", "no_wrong"] = "always"
     sources: tuple[str, ...] = ()
+    share: float = Field(default=1.0, gt=0.0, le=1.0)
     options: dict[str, Any] = {}
 
 

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from training.preferences.codec import digest
 from training.preferences.config import BuildConfig, SamplerConfig
 from training.preferences.rows import Context, Dropped, Response
 from training.preferences.rule_score import has_wrong
@@ -31,6 +32,7 @@ class Draw:
         sampler: What draws.
         when: See `SamplerConfig.when`.
         sources: See `SamplerConfig.sources`.
+        share: See `SamplerConfig.share`.
         keeps: Whether responses from before stay; `recorded` selects among them instead.
     """
 
@@ -38,6 +40,7 @@ class Draw:
     when: str
     keeps: bool
     sources: tuple[str, ...] = ()
+    share: float = 1.0
 
     @property
     def many(self) -> bool:
@@ -63,7 +66,9 @@ def _draw(entry: SamplerConfig, contexts: Iterator[Context]) -> Draw:
         options["pools"] = ValuePools.learn(contexts)
     sampler = make(entry.name, options)
     keeps = entry.name != "recorded"
-    return Draw(sampler=sampler, when=entry.when, sources=entry.sources, keeps=keeps)
+    return Draw(
+        sampler=sampler, when=entry.when, keeps=keeps, sources=entry.sources, share=entry.share
+    )
 
 
 def batches(draws: Sequence[Draw]) -> Iterator[list[Draw]]:
@@ -142,6 +147,8 @@ def starting(context: Context, config: BuildConfig) -> Context:
 
 def _wanted(draw: Draw, context: Context) -> bool:
     if draw.sources and context.source not in draw.sources:
+        return False
+    if draw.share < 1.0 and int(digest(context.id)[:8], 16) >= draw.share * 2**32:
         return False
     return draw.when == "always" or not has_wrong(context)
 

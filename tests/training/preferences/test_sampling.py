@@ -86,6 +86,13 @@ def test_a_sampler_may_be_kept_to_some_sources() -> None:
     assert [r.by for r in row.responses] == ["right"]
 
 
+def test_a_sampler_may_be_kept_to_a_share_that_hangs_on_the_context_alone() -> None:
+    draws = [Draw(sampler=Constant(), when="always", keeps=True, share=0.3)]
+    rows = [kept(sample(context(RIGHT, id=f"c{i}"), draws=draws, seed=0))[0] for i in range(200)]
+    drawn = [len(row.responses) == 2 for row in rows]
+    assert 30 < sum(drawn) < 90
+
+
 def test_what_asks_many_at_a_time_keeps_the_order_and_counts_what_it_lost() -> None:
     contexts = [
         context(*([WRONG] if number % 4 == 2 else []), id=f"c{number:02}") for number in range(14)

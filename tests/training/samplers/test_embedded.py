@@ -1,6 +1,7 @@
 """The wrapper around the embedded sampler; the model itself has its own tests."""
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 from tests.training.samplers.made import context
@@ -65,3 +66,20 @@ def test_a_prompt_that_is_too_long_is_counted() -> None:
 
 def test_it_can_be_sent_to_a_worker_before_it_is_used() -> None:
     assert pickle.loads(pickle.dumps(EmbeddedResponses(count=3))).count == 3
+
+
+def test_a_second_run_takes_its_draws_from_the_cache(tmp_path: Path) -> None:
+    cut = Candidate(calls=(Call.parse({"name": "get_tides", "arguments": '{"port'}),))
+    model = Scripted(CALL, cut)
+    made = [
+        sample_each(
+            EmbeddedResponses(sampler=model, count=2, cache=str(tmp_path / "draws.db")),  # type: ignore[arg-type]  # as much of it as is used
+            [context()],
+            seed,
+        )
+        for seed in (0, 0, 1)
+    ]
+    first, second, third = (list(rows) for rows in made)
+    assert first == second
+    assert len(model.seeds) == 2, "the second run drew nothing"
+    assert len(third) == 2

@@ -1,7 +1,8 @@
 """Responses of the embedded SmolLM2: every call fits its schema, and many are wrong."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from toolrm_guard.calls import Candidate
 from toolrm_guard.embedded.sampler import DEFAULT_MAX_TOKENS, DEFAULT_TEMPERATURE, EmbeddedSampler
@@ -10,6 +11,8 @@ from toolrm_guard.messages import parse_messages
 from toolrm_guard.tools import ToolSet
 from training.preferences.rows import Context, Dropped, Response
 from training.preferences.samplers.base import Sampled, lost, sample_alone, seed_of
+from training.preferences.samplers.chat_api import Answer, request_body
+from training.preferences.samplers.reply_cache import ReplyCache, reply_key
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
@@ -22,12 +25,14 @@ class EmbeddedResponses:
         count: Draws a context.
         temperature: Of the distribution under the grammar.
         max_tokens: Of one draw; a call that is cut off is lost.
+        cache: SQLite file of draws, so that a second build draws none again; None keeps none.
         sampler: The loaded model; None loads it at first use, in the process that uses it.
     """
 
     count: int = 4
     temperature: float = DEFAULT_TEMPERATURE
     max_tokens: int = DEFAULT_MAX_TOKENS
+    cache: str | None = None
     sampler: EmbeddedSampler | None = field(default=None, repr=False)
     name: str = "embedded"
 
@@ -51,29 +56,47 @@ class EmbeddedResponses:
             except ConfigurationError as exc:  # the prompt's length or the tools, not the set-up
                 drawn = ()
                 yield lost("unsuitable_prompt", at, str(exc))
-            responses: dict[tuple[str, str], Response] = {}
-            for candidate in drawn:
-                defect = next((call.defect for call in candidate.calls if call.defect), None)
-                if defect is not None:
-                    yield lost("malformed_call", at, defect.message)
+            responses: dict[str, Response] = {}
+            for answer in drawn:
+                if answer.refused is not None:
+                    yield lost(answer.refused, at, answer.detail)
                     continue
-                key = (candidate.canonical, "" if candidate.calls else candidate.text)
-                responses.setdefault(key, _response(candidate))
+                response = Response(text=answer.text, calls=tuple(answer.calls), by=MODEL)
+                responses.setdefault(answer.model_dump_json(), response)
             yield context, list(responses.values())
 
-    def _draw(self, context: Context, seed: int) -> tuple[Candidate, ...]:
+    def _draw(self, context: Context, seed: int) -> Sequence[Answer]:
+        if self.cache is None:
+            return self._draw_anew(context, seed)
+        options = {"n": self.count, "temperature": self.temperature, "max_tokens": self.max_tokens}
+        body = request_body(context, MODEL, seed_of(seed, context.id), options)
+        keys = [reply_key(MODEL, {**body, "draw": number}) for number in range(self.count)]
+        with ReplyCache(Path(self.cache)) as cache:
+            known = [answer for key in keys if (answer := cache.get(key)) is not None]
+            if len(known) == self.count:
+                return known
+            drawn = self._draw_anew(context, seed)
+            for key, answer in zip(keys, drawn, strict=True):
+                cache.put(key, answer)
+        return drawn
+
+    def _draw_anew(self, context: Context, seed: int) -> Sequence[Answer]:
         if self.sampler is None:
             self.sampler = EmbeddedSampler()
-        return self.sampler.sample(
+        drawn = self.sampler.sample(
             parse_messages(context.messages),
             ToolSet.of(list(context.tools)),
             n=self.count,
             seed=seed_of(seed, context.id),
             temperature=self.temperature,
             max_tokens=self.max_tokens,
-        ).candidates
+        )
+        return [_answer(candidate) for candidate in drawn.candidates]
 
 
-def _response(candidate: Candidate) -> Response:
-    calls = tuple({"name": c.name, "arguments": dict(c.arguments)} for c in candidate.calls)
-    return Response(text=candidate.text, calls=calls, by=MODEL)
+def _answer(candidate: Candidate) -> Answer:
+    defect = next((call.defect for call in candidate.calls if call.defect), None)
+    if defect is not None:
+        return Answer(refused="malformed_call", detail=defect.message)
+    calls = [{"name": c.name, "arguments": dict(c.arguments)} for c in candidate.calls]
+    return Answer(text="" if calls else candidate.text, calls=calls)
