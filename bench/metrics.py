@@ -1,7 +1,7 @@
 """Pairwise accuracy with its slices and interval; pure, no files."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,22 +25,40 @@ class Slice:
 class Report:
     """One scorer's result.
 
+    A pair that could not be judged counts as not ranked right, and apart in `unjudged`. Where no
+    pair was judged there is no accuracy at all.
+
     Attributes:
-        weighted: Accuracy over all pairs.
-        average: Unweighted mean over the splits' accuracies.
-        ci95: Bootstrap interval of `weighted` over prompts.
-        ms_per_pair: Mean time to score a pair, features included.
+        pairs: All of them, judged or not.
+        weighted: Accuracy over all pairs; None if none was judged.
+        average: Unweighted mean over the splits' accuracies; None likewise.
+        ci95: Bootstrap interval of `weighted` over prompts; None likewise.
+        ms_per_pair: Mean time to judge a pair, features included.
+        judged: Pairs that were judged.
+        weighted_judged: Accuracy over these alone; None if there are none.
+        ties: Pairs with the same reward on both sides; a tie is wrong.
+        unparsed: Pairs with an answer that names no choice; it is wrong.
+        unjudged: How many pairs could not be judged, by reason.
+        notes: What a reader must know before the numbers.
+        extra: What only this kind of scorer has.
     """
 
     scorer: str
     pairs: int
-    weighted: float
-    average: float
+    weighted: float | None
+    average: float | None
     splits: Mapping[str, Slice]
     by_error: Mapping[str, Slice]
     values_only: Slice
-    ci95: tuple[float, float]
+    ci95: tuple[float, float] | None
     ms_per_pair: float
+    judged: int
+    weighted_judged: float | None
+    ties: int = 0
+    unparsed: int = 0
+    unjudged: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    extra: Mapping[str, float] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
         """Return the JSON form, keys as documented."""
@@ -52,8 +70,15 @@ class Report:
             "splits": {name: part.as_json() for name, part in self.splits.items()},
             "by_error": {name: part.as_json() for name, part in self.by_error.items()},
             "values_only": self.values_only.as_json(),
-            "ci95": list(self.ci95),
+            "ci95": None if self.ci95 is None else list(self.ci95),
             "ms_per_pair": self.ms_per_pair,
+            "judged": self.judged,
+            "weighted_judged": self.weighted_judged,
+            "ties": self.ties,
+            "unparsed": self.unparsed,
+            "unjudged": dict(self.unjudged),
+            "notes": list(self.notes),
+            "extra": dict(self.extra),
         }
 
 
@@ -120,23 +145,49 @@ def error_head(error: str | None) -> str:
 
 
 def markdown_table(reports: Sequence[Report]) -> str:
-    """Return one table: a row a slice, a column a scorer."""
-    head = ["slice", "pairs", *(r.scorer for r in reports)]
-    rows = [["weighted", str(reports[0].pairs), *(f"{r.weighted:.3f}" for r in reports)]]
-    rows += [["95% interval", "", *(f"{r.ci95[0]:.3f}-{r.ci95[1]:.3f}" for r in reports)]]
-    rows += [["average of splits", "", *(f"{r.average:.3f}" for r in reports)]]
+    """Return one table, a row a slice and a column a scorer, and the notes below it."""
     first = reports[0]
-    by_size = sorted(first.by_error.items(), key=lambda item: -item[1].pairs)
-    rows += [
-        [f"split {n}", str(s.pairs), *(f"{r.splits[n].accuracy:.3f}" for r in reports)]
-        for n, s in first.splits.items()
+    rows = [
+        ["weighted", str(first.pairs), *(_share(r.weighted) for r in reports)],
+        ["95% interval", "", *(_interval(r.ci95) for r in reports)],
+        ["average of splits", "", *(_share(r.average) for r in reports)],
     ]
-    rows += [
-        [f"error {n}", str(s.pairs), *(f"{r.by_error[n].accuracy:.3f}" for r in reports)]
-        for n, s in by_size
-    ]
-    values = [f"{r.values_only.accuracy:.3f}" for r in reports]
-    rows += [["values only", str(first.values_only.pairs), *values]]
+    if any(r.judged < r.pairs for r in reports):
+        rows += [
+            ["could not judge", "", *(str(r.pairs - r.judged) for r in reports)],
+            ["weighted, judged pairs", "", *(_share(r.weighted_judged) for r in reports)],
+        ]
+    rows += _slice_rows("split", [r.splits for r in reports])
+    rows += _slice_rows("error", [r.by_error for r in reports])
+    rows += _slice_rows("", [{"values only": r.values_only} for r in reports])
     rows += [["ms per pair", "", *(f"{r.ms_per_pair:.2f}" for r in reports)]]
+    head = ["slice", "pairs", *(r.scorer for r in reports)]
     lines = ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]]
-    return "\n".join(lines)
+    notes = [f"- {report.scorer}: {note}" for report in reports for note in report.notes]
+    return "\n".join([*lines, "", *notes] if notes else lines)
+
+
+def _slice_rows(kind: str, columns: Sequence[Mapping[str, Slice]]) -> list[list[str]]:
+    """Return a row a name; a scorer that judged nothing has no slices."""
+    pairs: dict[str, int] = {}
+    for column in columns:
+        for name, part in column.items():
+            pairs[name] = max(part.pairs, pairs.get(name, 0))
+    # By size, but splits in the order of their names.
+    names = sorted(pairs, key=lambda name: (-pairs[name] if kind == "error" else 0, name))
+    return [
+        [
+            f"{kind} {name}".strip(),
+            str(pairs[name]),
+            *(_share(c[name].accuracy if name in c and c[name].pairs else None) for c in columns),
+        ]
+        for name in names
+    ]
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _interval(ends: tuple[float, float] | None) -> str:
+    return "-" if ends is None else f"{ends[0]:.3f}-{ends[1]:.3f}"

@@ -35,7 +35,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from bench.contenders import Contender, Kind, Turn, guard_contenders, its_hub_contenders, turns
+from bench.contenders.decisions import (
+    Contender,
+    Kind,
+    Turn,
+    guard_contenders,
+    its_hub_contenders,
+    turns,
+)
 
 Floats = NDArray[np.float64]
 Build = Callable[[int, Sequence[Turn]], list[Contender]]
@@ -195,7 +202,7 @@ def installed() -> tuple[list[Build], list[str]]:
     except ImportError as exc:
         absent.append(f"its_hub: {exc}; pip install 'toolrm-guard[bench]'")
     try:
-        from bench import graph_contenders as graphs
+        from bench.contenders import turns as graphs
     except ImportError as exc:
         absent.append(f"LangGraph, create_agent: {exc}; pip install 'toolrm-guard[langchain]'")
         return builds, absent

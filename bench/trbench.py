@@ -1,222 +1,160 @@
-"""Does a scorer rank the right answer above the wrong one? TRBench-style pairs.
+r"""Does a judge rank the right answer above the wrong one? TRBench-style pairs.
 
     python -m bench.trbench --pairs FILE --records FILE --scorer all --json OUT
+    python -m bench.trbench --pairs FILE --records FILE --scorer logprob --limit 300
+    python -m bench.trbench --release trbench_test_think.parquet --scorer gen --think \
+        --endpoint http://localhost:8000 --model ToolRM-Gen-Qwen3-4B-Thinking-2507 \
+        --max-tokens 32768 --timeout 900
+    python -m bench.trbench build ...   (makes the pairs: see bench.trbench_build)
 
-A pair is scored as a review of two candidates in an order that says nothing. Ties are wrong.
+`disc` and the other raters give both sides a reward in an order that says nothing; the right one
+must get strictly more, a tie is wrong. `gen` is asked in both orders, and must be right in both.
+`--release` takes the official file, which asks with its own prompts and conversations.
+
+The JSON: `bench` "trbench", `run` (bench.runs), `sampled` {pairs, of, seed} or null, and `reports`,
+one for each scorer:
+
+- `scorer`, `pairs`, `weighted` (over all pairs; what could not be judged is not right; null if
+  nothing was), `average` (mean of the splits), `ci95` (bootstrap over prompts), `ms_per_pair`
+- `splits`, `by_error` {name: {pairs, accuracy}}, `values_only` {pairs, accuracy}
+- `judged`, `weighted_judged` (over judged pairs alone), `unjudged` {reason: pairs}, `ties`,
+  `unparsed` (answers without a choice), `notes` (sentences to be shown with the numbers)
+- `extra`: `same_place_twice` for rankers: the share of pairs in which the order decided
+
+With one scorer, the keys of its report stand at the top as well.
 """
 
 import argparse
-import hashlib
+import importlib
 import json
 import sys
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from rich.console import Console
-from rich.progress import track
-
-from bench.metrics import (
-    Report,
-    accuracy_by,
-    bootstrap,
-    error_head,
-    markdown_table,
-    pairwise_wins,
-    slice_of,
-)
-from toolrm_guard.calls import Candidate
-from toolrm_guard.findings import Finder
-from toolrm_guard.labelled import LabelledFileError, LabelledPair, read_pairs, read_records
-from toolrm_guard.messages import Message
-from toolrm_guard.scorers.base import ScoreRequest
-from toolrm_guard.scorers.lite import LiteModel
-from toolrm_guard.tools import ToolSet
-
-console = Console(stderr=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """A pair ready to be scored.
-
-    Attributes:
-        request: Both sides as a review of two candidates.
-        chosen: Index of the right one; no scorer sees it.
-        pool: Canonical calls of the record's candidates, for the vote.
-    """
-
-    pair: LabelledPair
-    request: ScoreRequest
-    chosen: int
-    pool: Counter[str]
-
-
-Rewards = Callable[[Case], Sequence[float]]
+from bench import runs
+from bench.endpoints import key_from
+from bench.judges.attempts import console
+from bench.judges.judging import judge_pairs, report_of
+from bench.judges.kinds import JUDGES, LOCAL, Judge, JudgeSettings, make_judge
+from bench.metrics import Report, markdown_table
+from bench.pairs import Case, load_pairs
+from bench.pools import sample_of
+from bench.release import read_release
+from toolrm_guard.errors import GuardError
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run from the command line."""
-    args = _parser().parse_args(argv)
-    names = list(SCORERS) if args.scorer == "all" else args.scorer.split(",")
-    unknown = [name for name in names if name not in SCORERS]
-    if unknown:
-        sys.exit(f"no scorer {', '.join(unknown)}; known: {', '.join(SCORERS)}, or `all`")
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["build"]:
+        _build(arguments[1:])
+        return
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    if bool(args.release) == bool(args.pairs) or bool(args.pairs) != bool(args.records):
+        parser.error("give --pairs with --records, or --release alone")
+    names = list(LOCAL) if args.scorer == "all" else args.scorer.split(",")
     try:
-        cases = load_pairs(args.pairs, args.records)
-        model = LiteModel.load(args.model) if "lite" in names else None
-        reports = [evaluate(cases, name, model) for name in names]
-    except (ValueError, RuntimeError) as exc:
-        sys.exit(str(exc))
+        judges = [make_judge(name, _settings(args)) for name in names]
+        found = _cases(args)
+        cases = sample_of(found, args.limit, args.seed)
+        reports = [evaluate(cases, judge, args.timeout) for judge in judges]
+    except (GuardError, OSError) as exc:
+        sys.exit(f"bench.trbench: {exc}")
+    if len(cases) < len(found):
+        print(f"A sample: {len(cases)} of {len(found)} pairs, seed {args.seed}.\n")
     print(markdown_table(reports))
     if args.json:
-        found = [report.as_json() for report in reports]
-        text = json.dumps(found[0] if len(found) == 1 else found, indent=1)
-        args.json.write_text(text + "\n", encoding="utf-8")
+        _write(args, reports, len(found))
 
 
-def load_pairs(pairs_path: Path, records_path: Path) -> list[Case]:
-    """Return the pairs with their contexts.
+def evaluate(cases: Sequence[Case], judge: Judge, timeout_s: float = 120.0) -> Report:
+    """Return a judge's report.
 
     Raises:
-        LabelledFileError: If a file is bad or a pair refers to a prompt that is not there.
+        ConfigurationError: If the set-up is wrong; what merely cannot be judged is reported.
     """
-    pairs = read_pairs(pairs_path)
-    wanted = {pair.prompt_id for pair in pairs}
-    records = {record.id: record for record in read_records(records_path) if record.id in wanted}
-    missing = sorted(wanted - records.keys())
-    if missing:
-        raise LabelledFileError(
-            f"{pairs_path}: {len(missing)} prompt ids are not in {records_path}, e.g. "
-            f"{', '.join(missing[:3])}; give the record file the pairs were made from"
-        )
-    contexts: dict[str, tuple[tuple[Message, ...], ToolSet, Counter[str]]] = {}
-    for key, record in records.items():
-        readable = [c for c in record.candidates if c.tool_calls is not None]
-        pool = Counter(c.candidate().canonical for c in readable)
-        contexts[key] = record.parsed_messages(), record.toolset(), pool
-    return [_case(pair, *contexts[pair.prompt_id]) for pair in pairs]
+    if judge.parallel > 1:
+        calls = len(cases) * 2
+        console.print(f"{judge.name}: {calls:,} requests or inputs for {len(cases):,} pairs")
+    return report_of(cases, judge, judge_pairs(cases, judge, timeout_s))
 
 
-def _case(
-    pair: LabelledPair, messages: tuple[Message, ...], tools: ToolSet, pool: Counter[str]
-) -> Case:
-    sides = [pair.chosen.candidate(), pair.rejected.candidate()]
-    # A hash of the id decides the order, so that position tells nothing.
-    chosen = hashlib.sha256(pair.id.encode()).digest()[0] % 2
-    if chosen:
-        sides.reverse()
-    request = ScoreRequest(messages=messages, tools=tools, candidates=tuple(sides))
-    return Case(pair=pair, request=request, chosen=chosen, pool=pool)
+def _cases(args: argparse.Namespace) -> list[Case]:
+    splits = args.splits.split(",") if args.splits else None
+    if args.release:
+        return read_release(args.release, splits)
+    return load_pairs(args.pairs, args.records, splits)
 
 
-def evaluate(cases: Sequence[Case], name: str, model: LiteModel | None = None) -> Report:
-    """Return a scorer's report.
-
-    Raises:
-        ValueError: If a reward is not finite.
-    """
-    rewards = SCORERS[name](model)
-    chosen, rejected = np.zeros(len(cases)), np.zeros(len(cases))
-    started = time.perf_counter()
-    for index, case in enumerate(track(cases, f"{name:>8}", console=console, transient=True)):
-        both = rewards(case)
-        if len(both) != 2:
-            raise ValueError(f"{name} gave {len(both)} rewards for pair {case.pair.id!r}, not 2")
-        chosen[index], rejected[index] = both[case.chosen], both[1 - case.chosen]
-    elapsed_ms = (time.perf_counter() - started) * 1e3
-    try:
-        wins = pairwise_wins(chosen, rejected)
-    except ValueError as exc:
-        raise ValueError(f"scorer {name}: {exc}") from exc
-    pairs = [case.pair for case in cases]
-    splits = accuracy_by(wins, [pair.split for pair in pairs])
-    return Report(
-        scorer=name,
-        pairs=len(pairs),
-        weighted=float(wins.mean()),
-        average=sum(part.accuracy for part in splits.values()) / len(splits),
-        splits=splits,
-        by_error=accuracy_by(wins, [error_head(pair.rejected_error_type) for pair in pairs]),
-        values_only=slice_of(wins[np.array([is_values_only(pair) for pair in pairs])]),
-        ci95=bootstrap(wins, [pair.prompt_id for pair in pairs]),
-        ms_per_pair=elapsed_ms / len(pairs),
+def _settings(args: argparse.Namespace) -> JudgeSettings:
+    return JudgeSettings(
+        model=args.model,
+        url=args.endpoint,
+        key=key_from(args.key_env),
+        timeout_s=args.timeout,
+        max_tokens=args.max_tokens,
+        think=args.think,
+        parallel=args.parallel,
+        seed=args.seed,
+        extra=args.body,
     )
 
 
-def is_values_only(pair: LabelledPair) -> bool:
-    """Tell whether the sides call the same tools with the same argument names, and some differ."""
-    sides = [
-        sorted((call.name, *sorted(call.arguments)) for call in side.tool_calls or ())
-        for side in (pair.chosen, pair.rejected)
-    ]
-    return sides[0] == sides[1] and bool(sides[0])
+def _write(args: argparse.Namespace, reports: Sequence[Report], pairs: int) -> None:
+    inputs = [args.release] if args.release else [args.pairs, args.records]
+    judged = reports[0].pairs
+    sampled = {"pairs": judged, "of": pairs, "seed": args.seed} if judged < pairs else None
+    found = [report.as_json() for report in reports]
+    payload: dict[str, object] = {
+        "bench": "trbench",
+        "run": runs.describe(inputs, args.seed),
+        "sampled": sampled,
+        **(found[0] if len(found) == 1 else {}),
+        "reports": found,
+    }
+    runs.write(args.json, payload)
 
 
-# --- scorers ------------------------------------------------------------------------------------
-
-
-def _random(_: LiteModel | None) -> Rewards:
-    rng = np.random.default_rng(0)
-    return lambda case: rng.random(2).tolist()
-
-
-def _longer(_: LiteModel | None) -> Rewards:
-    return lambda case: [float(_length(candidate)) for candidate in case.request.candidates]
-
-
-def _length(candidate: Candidate) -> int:
-    return len(candidate.canonical) + len(candidate.text)
-
-
-def _schema(_: LiteModel | None) -> Rewards:
-    """A candidate whose calls all pass the schema checks gets 1; so does one without calls."""
-
-    def rewards(case: Case) -> Iterator[float]:
-        finder = Finder(case.request.messages, case.request.tools)
-        for candidate in case.request.candidates:
-            found = [f for call in candidate.calls for f in finder.check(call)]
-            yield float(not any(f.severity == "error" for f in found))
-
-    return lambda case: list(rewards(case))
-
-
-def _vote(_: LiteModel | None) -> Rewards:
-    """Share of the record's other candidates with the same calls; the candidate itself is out."""
-
-    def rewards(case: Case) -> list[float]:
-        others = max(sum(case.pool.values()) - 1, 1)
-        return [(case.pool[c.canonical] - 1) / others for c in case.request.candidates]
-
-    return rewards
-
-
-def _lite(model: LiteModel | None) -> Rewards:
-    loaded = model or LiteModel.load()
-    return lambda case: [score.reward for score in loaded.score(case.request)]
-
-
-SCORERS: Mapping[str, Callable[[LiteModel | None], Rewards]] = {
-    "random": _random,
-    "longer": _longer,
-    "schema": _schema,
-    "vote": _vote,
-    "lite": _lite,
-}
+def _build(arguments: Sequence[str]) -> None:
+    try:
+        trbench_build = importlib.import_module("bench.trbench_build")
+    except ModuleNotFoundError as exc:
+        sys.exit(f"bench.trbench build needs {exc.name}: pip install 'toolrm-guard[bench]'")
+    trbench_build.main(arguments)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=Path, required=True)
-    parser.add_argument("--records", type=Path, required=True)
-    parser.add_argument("--scorer", default="all", help="names separated by commas, or `all`")
-    parser.add_argument(
-        "--model", type=Path, help="folder of a lite model; default: the shipped one"
+    parser = argparse.ArgumentParser(
+        description="Judge pairs of a right and a wrong answer.",
+        epilog="`bench.trbench build --help`: make the pairs.",
     )
-    parser.add_argument("--json", type=Path, help="write the report here, too")
+    parser.add_argument("--pairs", type=Path, help="pair file, with --records")
+    parser.add_argument("--records", type=Path, help="the records the pairs were made from")
+    parser.add_argument("--release", type=Path, help="the official parquet file, in their place")
+    parser.add_argument(
+        "--scorer",
+        default="all",
+        help=f"names separated by commas, of {', '.join(JUDGES)}; `all` is {', '.join(LOCAL)}",
+    )
+    parser.add_argument("--splits", help="only these, separated by commas; default: all, complete")
+    parser.add_argument("--limit", type=int, help="judge a random sample of so many pairs")
+    parser.add_argument("--model", help="lite: a folder; disc and gen: the name the server knows")
+    parser.add_argument("--endpoint", metavar="URL", help="server of disc or gen")
+    parser.add_argument("--key-env", metavar="NAME", help="environment variable with its API key")
+    parser.add_argument("--think", action="store_true", help="gen: ask to think before answering")
+    parser.add_argument("--max-tokens", type=int, default=4096, help="gen: of one answer")
+    parser.add_argument(
+        "--body",
+        type=json.loads,
+        default={},
+        metavar="JSON",
+        help='gen: further fields, e.g. {"chat_template_kwargs": {"enable_thinking": false}}',
+    )
+    parser.add_argument("--parallel", type=int, default=16, help="pairs in flight at a server")
+    parser.add_argument("--timeout", type=float, default=120.0, help="seconds for one pair")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write the reports here, too")
     return parser
 
 

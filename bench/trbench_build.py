@@ -23,11 +23,11 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from bench import runs
-from bench.bfcl_pools import Tally, find_sources, single_turn_records
-from bench.bfcl_trajectories import multi_turn_records
-from bench.bfcl_worlds import Backend
+from bench.bfcl.pair_selection import Pool, Selector, pool_of
+from bench.bfcl.pools import Tally, find_sources, single_turn_records
+from bench.bfcl.trajectories import multi_turn_records
+from bench.bfcl.worlds import Backend
 from bench.metrics import error_head
-from bench.pair_selection import Pool, Selector, pool_of
 from toolrm_guard.bfcl.categories import SPLITS
 from toolrm_guard.bfcl.prompts import prompt_folder
 from toolrm_guard.errors import ConfigurationError

@@ -287,12 +287,14 @@ class Build:
             self.console.print(f"{contexts:,} contexts to sample; no model is asked")
         for entry in asking:
             count = entry.options.get("count")
-            most = f"{contexts * count:,}" if isinstance(count, int) else f"{contexts:,} times"
+            most = int(contexts * entry.share)
+            of = f" of {', '.join(entry.sources)}" if entry.sources else ""
+            each = f"{count} responses each" if isinstance(count, int) else "asked once each"
             limit = entry.options.get("max_requests")
             budget = "" if limit is None else f", and no more than {limit:,} (max_requests)"
             self.console.print(
-                f"{entry.name}: at most {most} responses for {contexts:,} contexts{budget}; what "
-                "is cached is not asked again"
+                f"{entry.name}: at most {most:,} contexts{of}, {each}{budget}; what is cached is "
+                "not asked again"
             )
 
     def _progress(self, name: str) -> "_Progress":

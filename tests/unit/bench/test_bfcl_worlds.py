@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from bench import bfcl_worlds
-from bench.bfcl_worlds import Step, World, truth_of
+from bench.bfcl import worlds as bfcl_worlds
+from bench.bfcl.worlds import Step, World, truth_of
 from toolrm_guard.foreign import BadField
 
 

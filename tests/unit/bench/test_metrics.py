@@ -1,5 +1,7 @@
 """Pairwise metrics on numbers small enough to check by hand."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -65,17 +67,36 @@ def test_error_types_are_grouped_by_their_head(error: str | None, head: str) -> 
     assert error_head(error) == head
 
 
-def test_the_report_has_the_documented_keys_and_a_table_row_per_slice() -> None:
+def report(name: str, weighted: float | None, **changed: Any) -> Report:
     part = slice_of(np.array([True, False]))
-    report = Report(
-        scorer="x", pairs=2, weighted=0.5, average=0.5, splits={"s": part},
-        by_error={"e": part}, values_only=part, ci95=(0.0, 1.0), ms_per_pair=0.1,
-    )  # fmt: skip
-    found = report.as_json()
+    judged = weighted is not None
+    fields: dict[str, Any] = {
+        "scorer": name, "pairs": 2, "weighted": weighted, "average": weighted,
+        "splits": {"s": part} if judged else {}, "by_error": {"e": part} if judged else {},
+        "values_only": part if judged else slice_of(np.array([], dtype=bool)),
+        "ci95": (0.0, 1.0) if judged else None, "ms_per_pair": 0.1,
+        "judged": 2 if judged else 0, "weighted_judged": weighted,
+    }  # fmt: skip
+    return Report(**{**fields, **changed})
+
+
+def test_the_report_has_the_documented_keys_and_a_table_row_per_slice() -> None:
+    found = report("x", 0.5).as_json()
     assert list(found) == [
         "scorer", "pairs", "weighted", "average", "splits", "by_error", "values_only", "ci95",
-        "ms_per_pair",
+        "ms_per_pair", "judged", "weighted_judged", "ties", "unparsed", "unjudged", "notes",
+        "extra",
     ]  # fmt: skip
     assert found["splits"] == {"s": {"pairs": 2, "accuracy": 0.5}}
     assert found["ci95"] == [0.0, 1.0]
-    assert "| split s | 2 | 0.500 |" in markdown_table([report])
+    table = markdown_table([report("x", 0.5)])
+    assert "| split s | 2 | 0.500 |" in table
+    assert "could not judge" not in table
+
+
+def test_a_scorer_without_a_judgement_has_dashes_and_a_note_in_the_table() -> None:
+    table = markdown_table([report("x", None, notes=("no pair was judged",)), report("y", 0.5)])
+    assert "| weighted | 2 | - | 0.500 |" in table
+    assert "| could not judge |  | 2 | 0 |" in table
+    assert "| split s | 2 | - | 0.500 |" in table
+    assert table.endswith("- x: no pair was judged")

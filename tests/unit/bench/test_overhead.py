@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench import overhead
-from bench.contenders import (
+from bench.contenders.decisions import (
     Contender,
     Turn,
     checked,
@@ -158,7 +158,7 @@ async def test_its_hub_takes_the_same_candidates(n: int) -> None:
 @pytest.mark.parametrize("n", [1, 2])
 async def test_graph_turns_end_with_their_tool(n: int) -> None:
     pytest.importorskip("langchain")
-    from bench import graph_contenders as graphs
+    from bench.contenders import turns as graphs
 
     cases = turns(n, 1)
     made = [*graphs.graph_contenders(n, cases), *graphs.agent_contenders(n, cases)]

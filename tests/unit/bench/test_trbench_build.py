@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import trbench, trbench_build
-from bench.bfcl_pools import Tally
-from bench.bfcl_worlds import Backend
-from bench.pair_selection import Selector, pool_of
+from bench.bfcl.pair_selection import Selector, pool_of
+from bench.bfcl.pools import Tally
+from bench.bfcl.worlds import Backend
 from bench.pairs import load_pairs
 from toolrm_guard.errors import ConfigurationError
 from toolrm_guard.labelled import LabelledPair, LabelledRecord, read_pairs, read_records

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.bfcl_pools import EXECUTED, Source, Tally
-from bench.bfcl_worlds import (
+from bench.bfcl.pools import EXECUTED, Source, Tally
+from bench.bfcl.worlds import (
     Backend,
     Classes,
     Dialog,

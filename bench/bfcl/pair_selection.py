@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.bfcl_pools import EXECUTED
+from bench.bfcl.pools import EXECUTED
 from bench.metrics import error_head
 from toolrm_guard.bfcl.checker import check
 from toolrm_guard.labelled import (

@@ -18,7 +18,7 @@ from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 
-from bench.contenders import Contender, Turn, constant_scores, instant_guard
+from bench.contenders.decisions import Contender, Turn, constant_scores, instant_guard
 from toolrm_guard.middleware import GuardMiddleware
 from toolrm_guard.nodes import guard_node, guarded_tool_node
 

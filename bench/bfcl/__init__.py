@@ -1,0 +1,1 @@
+"""What building TRBench from BFCL needs."""

@@ -1,0 +1,1 @@
+"""Who writes and who reviews drafts in `bench.self_correction`."""
