@@ -50,7 +50,7 @@ model = Scripted(responses=[delete("report.txt", "a"), delete("report_old.txt", 
 guard = Guard("lite")
 
 graph = StateGraph(MessagesState)
-graph.add_node("guard", guard_node(guard, tools, model=model, n=2, model_node="guard"))
+graph.add_node("guard", guard_node(guard, tools, model=model, n=2))
 graph.add_node("tools", guarded_tool_node(tools, guard))
 graph.add_edge(START, "guard")
 graph.add_edge("tools", "guard")

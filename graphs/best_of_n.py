@@ -31,9 +31,7 @@ def build(
         checkpointer: As for any graph.
     """
     graph = StateGraph(MessagesState)
-    node = guard_node(
-        guard, tools, model=model, n=n, model_node="guard", state_schema=MessagesState
-    )
+    node = guard_node(guard, tools, model=model, n=n, state_schema=MessagesState)
     graph.add_node("guard", node)
     graph.add_node("tools", guarded_tool_node(tools, guard))
     graph.add_edge(START, "guard")

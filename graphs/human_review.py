@@ -25,7 +25,7 @@ def build(
 ) -> Graph[Any, Any, Any, Any]:
     """Return the graph; without a checkpointer held calls are refused, since none could wait."""
     graph = StateGraph(MessagesState)
-    node = guard_node(guard, tools, model=model, model_node="guard", state_schema=MessagesState)
+    node = guard_node(guard, tools, model=model, state_schema=MessagesState)
     graph.add_node("guard", node)
     graph.add_node("tools", guarded_tool_node(tools, guard))
     graph.add_edge(START, "guard")

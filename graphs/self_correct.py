@@ -30,7 +30,8 @@ def build(
 
     graph = StateGraph(MessagesState)
     graph.add_node("model", propose)
-    graph.add_node("guard", guard_node(guard, tools, model=bound, state_schema=MessagesState))
+    node = guard_node(guard, tools, model=bound, model_node="model", state_schema=MessagesState)
+    graph.add_node("guard", node)
     graph.add_node("tools", guarded_tool_node(tools, guard))
     graph.add_edge(START, "model")
     graph.add_edge("model", "guard")

@@ -9,7 +9,7 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage
-from langchain_core.tools import BaseTool, tool
+from langchain_core.tools import BaseTool, StructuredTool
 
 from graphs import best_of_n
 from graphs.parts import Graph, bank_tools, default_guard, default_model, mail_tools, off_loop
@@ -35,20 +35,18 @@ def build(
         n: Candidates a turn.
         checkpointer: As for any graph; the workers use the supervisor's.
     """
-    bank_worker = best_of_n.build(model, bank, guard, n=n)
-    mail_worker = best_of_n.build(model, mail, guard, n=n)
-
-    @tool
-    async def ask_bank(request: str) -> str:
-        """Let the bank clerk look up balances, pay bills and manage cards."""
-        return await _answer(bank_worker, request)
-
-    @tool
-    async def ask_mail(request: str) -> str:
-        """Let the mail clerk find, write, move and delete mail."""
-        return await _answer(mail_worker, request)
-
-    handovers: list[BaseTool] = [ask_bank, ask_mail]
+    handovers = [
+        _handover(
+            "ask_bank",
+            "Let the bank clerk look up balances, pay bills and manage cards.",
+            best_of_n.build(model, bank, guard, n=n),
+        ),
+        _handover(
+            "ask_mail",
+            "Let the mail clerk find, write, move and delete mail.",
+            best_of_n.build(model, mail, guard, n=n),
+        ),
+    ]
     return best_of_n.build(model, handovers, guard, n=n, checkpointer=checkpointer)
 
 
@@ -59,6 +57,21 @@ async def graph() -> Graph[Any, Any, Any, Any]:
     )
 
 
-async def _answer(worker: Graph[Any, Any, Any, Any], request: str) -> str:
-    done = await worker.ainvoke({"messages": [HumanMessage(request)]})
+def _handover(name: str, description: str, worker: Graph[Any, Any, Any, Any]) -> BaseTool:
+    """Return the tool that lets a worker answer a request, in sync and in async runs."""
+
+    def answer(request: str) -> str:
+        return _said(worker.invoke(_asked(request)))
+
+    async def aanswer(request: str) -> str:
+        return _said(await worker.ainvoke(_asked(request)))
+
+    return StructuredTool.from_function(answer, aanswer, name=name, description=description)
+
+
+def _asked(request: str) -> dict[str, Any]:
+    return {"messages": [HumanMessage(request)]}
+
+
+def _said(done: dict[str, Any]) -> str:
     return str(done["messages"][-1].text)

@@ -17,11 +17,12 @@ from langchain_core.callbacks import (
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from pydantic import ConfigDict, Field
 
 from toolrm_guard.budget import Budget
+from toolrm_guard.drafts import ChatRunnable
 from toolrm_guard.errors import ConfigurationError
 from toolrm_guard.guard import Guard
 from toolrm_guard.steps import adrive, drive
@@ -39,7 +40,7 @@ class GuardedChatModel(BaseChatModel):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     # LangChain writes out a model's fields for every run; these would be pages.
-    model: Runnable[Any, Any] = Field(repr=False)
+    model: ChatRunnable = Field(repr=False)
     guard: Guard = Field(repr=False)
     tools: ToolSet = Field(repr=False)
     n: int | Budget = 1
@@ -50,7 +51,7 @@ class GuardedChatModel(BaseChatModel):
     @classmethod
     def over(
         cls,
-        model: BaseChatModel,
+        model: ChatRunnable,
         guard: Guard,
         *,
         n: int | Budget = 1,
@@ -59,7 +60,7 @@ class GuardedChatModel(BaseChatModel):
         """Return a guarded model that offers no tools yet.
 
         Args:
-            model: The model to draw from.
+            model: The model to draw from; with fallbacks or a configuration, if need be.
             guard: Decides.
             n: Candidates per round, or a budget.
             on_tools: Told which tools are bound, whenever that happens.
@@ -70,7 +71,7 @@ class GuardedChatModel(BaseChatModel):
             tools=ToolSet([]),
             n=n,
             on_tools=on_tools,
-            profile=model.profile,
+            profile=getattr(model, "profile", None),
         )
 
     @property
@@ -90,18 +91,24 @@ class GuardedChatModel(BaseChatModel):
         Raises:
             ConfigurationError: If the model behind it cannot bind tools.
         """
-        assert isinstance(self.model, BaseChatModel)
+        # A model with fallbacks or a configuration is no chat model, but it passes this on to one.
+        bind = getattr(self.model, "bind_tools", None)
+        if bind is None:
+            raise self._cannot_bind()
         try:
-            bound = self.model.bind_tools(tools, **kwargs)
+            bound = bind(tools, **kwargs)
         except NotImplementedError as exc:
-            raise ConfigurationError(
-                f"{type(self.model).__name__} cannot bind tools, so it cannot be guarded; "
-                "pass a chat model that can"
-            ) from exc
+            raise self._cannot_bind() from exc
         offered = client_tools(tools, self.guard)
         if self.on_tools is not None:
             self.on_tools(offered)
         return self.model_copy(update={"model": bound, "tools": offered})
+
+    def _cannot_bind(self) -> ConfigurationError:
+        return ConfigurationError(
+            f"{type(self.model).__name__} cannot bind tools, so it cannot be guarded; "
+            "pass a chat model that can"
+        )
 
     def _generate(
         self,
@@ -130,12 +137,34 @@ class GuardedChatModel(BaseChatModel):
 
 
 def client_tools(tools: Sequence[Any], guard: Guard) -> ToolSet:
-    """Return the tools that execute here; those of the provider run on its servers, unseen."""
-    return guard.toolset([tool for tool in tools if not _is_providers(tool)])
+    """Return the tools whose calls may come back here.
+
+    What a provider defines (`{"type": "bash_20250124", "name": "bash"}`) may run on its servers,
+    unseen, or here, as Anthropic's bash does and OpenAI's custom tools do. The name is what a call
+    would come back under, so such a tool is known by it, with whatever arguments; one without a
+    name (`{"type": "web_search"}`) is left out. A schema that is invalid ends no run: it is logged.
+    """
+    own = guard.toolset([tool for tool in tools if not _is_providers(tool)], lenient=True)
+    open_ones = [_open_schema(tool) for tool in tools if _is_providers(tool)]
+    named = {schema["name"]: schema for schema in open_ones if schema["name"]}
+    more = [schema for name, schema in named.items() if name not in own]
+    return ToolSet([*own.values(), *guard.toolset(more, lenient=True).values()]) if more else own
 
 
 def _is_providers(tool: object) -> bool:
     return isinstance(tool, Mapping) and tool.get("type", "function") != "function"
+
+
+def _open_schema(tool: Mapping[str, Any]) -> dict[str, Any]:
+    custom = tool.get("custom")  # where OpenAI's chat completions put the name
+    inner = custom if isinstance(custom, Mapping) else tool
+    return {
+        "name": inner.get("name"),
+        "description": inner.get("description", ""),
+        "parameters": inner.get("input_schema") or {"type": "object"},
+        # A name like `bash` says nothing of what it may do. A policy's patterns come before this.
+        "x-effect": tool.get("x-effect", None if "input_schema" in inner else "destructive"),
+    }
 
 
 def _child(

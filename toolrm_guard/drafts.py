@@ -2,21 +2,28 @@
 
 Drafts are tagged `nostream`, so that LangGraph keeps their tokens out of the user's stream. A model
 with a native `n` is asked once; any other is asked concurrently, because `invoke` would keep only
-the first of several generations.
+the first of several generations. One draft that fails costs that draft, not the turn.
 """
 
 import asyncio
+import logging
+import time
 import uuid
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from langchain_core.callbacks import BaseCallbackManager
+from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler, BaseCallbackManager
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import LLMResult
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
 from langchain_core.runnables.config import merge_configs
+from langchain_core.tracers.base import AsyncBaseTracer, BaseTracer
 from langgraph.constants import TAG_NOSTREAM
+from langgraph.errors import GraphBubbleUp
+
+_log = logging.getLogger(__name__)
 
 ChatRunnable = Runnable[Any, Any]
 """A chat model, a model with bound tools, or a chain that ends in one."""
@@ -25,13 +32,24 @@ ChatRunnable = Runnable[Any, Any]
 def draw(
     model: ChatRunnable, messages: Sequence[BaseMessage], n: int, config: RunnableConfig
 ) -> list[AIMessage]:
-    """Return n proposals for the turn after `messages`."""
+    """Return up to n proposals for the turn after `messages`; at least one, or it raises.
+
+    Raises:
+        Exception: What the model raised, if every draft failed.
+    """
     quiet = _quiet(config)
+    drafts: list[AIMessage] = []
     native = _native(model) if n > 1 else None
-    if native is None:
-        return _with_ids(model.batch([list(messages)] * n, quiet))
-    chat, options = native
-    return _generations(chat.generate([list(messages)], **_options(quiet), **{**options, "n": n}))
+    if native is not None:
+        chat, options = native
+        with _falling_back(chat):
+            options = {**_options(quiet), **options, "n": n}
+            drafts = _generations(chat.generate([list(messages)], **options))
+    missing = n - len(drafts)  # a provider may ignore `n`
+    if missing < 1:
+        return drafts
+    results = model.batch([list(messages)] * missing, quiet, return_exceptions=True)
+    return _surviving([*drafts, *results])
 
 
 async def adraw(
@@ -49,27 +67,71 @@ async def adraw(
         messages: The context.
         n: Proposals.
         config: Of the surrounding run.
-        timeout_s: Seconds after which the proposals that are there must do; None waits for all.
+        timeout_s: Seconds after which the proposals that are there must do, even if there are
+            none; None waits for all.
+
+    Raises:
+        Exception: What the model raised, if every draft failed.
     """
     quiet = _quiet(config)
+    started = time.monotonic()
+    drafts: list[AIMessage] = []
     native = _native(model) if n > 1 else None
-    if native is None:
-        draws = [model.ainvoke(list(messages), quiet) for _ in range(n)]
-        return _with_ids(await _finished(draws, timeout_s))
-    chat, options = native
-    asked = chat.agenerate([list(messages)], **_options(quiet), **{**options, "n": n})
-    results = await _finished([asked], timeout_s)
-    return [draft for result in results for draft in _generations(result)]
+    if native is not None:
+        chat, options = native
+        with _falling_back(chat):
+            options = {**_options(quiet), **options, "n": n}
+            asked = await _finished([chat.agenerate([list(messages)], **options)], timeout_s)
+            if not asked:
+                return []  # the time is up
+            if isinstance(asked[0], BaseException):
+                raise asked[0]
+            drafts = _generations(asked[0])
+    missing = n - len(drafts)  # a provider may ignore `n`
+    left_s = None if timeout_s is None else timeout_s - (time.monotonic() - started)
+    if missing < 1 or (native is not None and left_s is not None and left_s <= 0):
+        return drafts
+    draws = [model.ainvoke(list(messages), quiet) for _ in range(missing)]
+    return _surviving([*drafts, *await _finished(draws, left_s)])
+
+
+@contextmanager
+def _falling_back(chat: BaseChatModel) -> Iterator[None]:
+    """Let a request with `n` fail: drafts that are asked for one by one may still come."""
+    try:
+        yield
+    except GraphBubbleUp:
+        raise  # LangGraph's control flow is no failure
+    except Exception:  # noqa: BLE001  # any provider's refusal, in any client's own error class
+        _log.warning("%s failed with n; drawing one by one", type(chat).__name__, exc_info=True)
+
+
+def _surviving(results: Sequence[Any]) -> list[AIMessage]:
+    """Return the drafts among results and errors.
+
+    Raises:
+        BaseException: The first error, if there is no draft; whatever is no mere failure, always.
+    """
+    errors = [result for result in results if isinstance(result, BaseException)]
+    for error in errors:
+        if isinstance(error, GraphBubbleUp) or not isinstance(error, Exception):
+            raise error
+    drafts = _with_ids(results)
+    if errors and not drafts:
+        raise errors[0]
+    for error in errors:
+        _log.warning("a draft failed; %d came", len(drafts), exc_info=error)
+    return drafts
 
 
 async def _finished(draws: Sequence[Awaitable[Any]], timeout_s: float | None) -> list[Any]:
-    """Return the results that are there in time, in order; the rest is cancelled."""
+    """Return the results and errors that are there in time, in order; the rest is cancelled."""
     if timeout_s is None:
-        return list(await asyncio.gather(*draws))
+        return list(await asyncio.gather(*draws, return_exceptions=True))
     tasks = [asyncio.ensure_future(draw) for draw in draws]
     try:
-        await asyncio.wait(tasks, timeout=timeout_s)
-        return [task.result() for task in tasks if task.done()]
+        done, _ = await asyncio.wait(tasks, timeout=timeout_s)
+        return [task.exception() or task.result() for task in tasks if task in done]
     finally:
         for task in tasks:
             task.cancel()
@@ -81,7 +143,8 @@ def _quiet(config: RunnableConfig) -> RunnableConfig:
 
     The tag keeps it out of `stream_mode="messages"`. `astream_events` knows no such tag, so the
     handlers that stream are left out too; that also keeps LangChain from streaming the draft, which
-    would merge the n answers of one request.
+    would merge the n answers of one request. Handlers of single tokens are left out because a model
+    may stream of itself, and what they show cannot be taken back. Tracers hear everything.
     """
     quiet = merge_configs(config, {"tags": [TAG_NOSTREAM]})
     callbacks = quiet.get("callbacks")
@@ -96,8 +159,17 @@ def _quiet(config: RunnableConfig) -> RunnableConfig:
 
 
 def _streams(handler: object) -> bool:
-    # Both of LangChain's streaming handlers tap the model's output; no other handler does.
-    return hasattr(handler, "tap_output_iter")
+    # LangChain's and LangGraph's streaming handlers tap the model's output; no other handler does.
+    if hasattr(handler, "tap_output_iter"):
+        return True
+    if isinstance(handler, (BaseTracer, AsyncBaseTracer)):
+        return False
+    heard = getattr(handler, "on_llm_new_token", None)
+    return heard is not None and getattr(heard, "__func__", heard) not in _DEAF
+
+
+_DEAF = (BaseCallbackHandler.on_llm_new_token, AsyncCallbackHandler.on_llm_new_token)
+"""What a handler that wants no tokens inherits."""
 
 
 def with_call_ids(message: AIMessage) -> AIMessage:

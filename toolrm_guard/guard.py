@@ -5,17 +5,13 @@ its `Review` back; everything that decides stands here and in the pure modules b
 """
 
 import asyncio
-import copy
 import dataclasses
 import datetime
 import functools
-import json
 import logging
-import marshal
 import time
 import uuid
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from opentelemetry.trace import Span
@@ -40,10 +36,9 @@ from toolrm_guard.scorers.base import Critic, Score, Scorer, ScoreRequest
 from toolrm_guard.selection import best
 from toolrm_guard.store import TraceStore
 from toolrm_guard.tools import ToolSet
+from toolrm_guard.toolsets import ToolSets
 
 _log = logging.getLogger(__name__)
-
-_TOOLSETS_KEPT = 64
 
 
 class Guard:
@@ -84,8 +79,7 @@ class Guard:
         for rule in ("read", "write", "destructive", "answer"):
             threshold_for(rule, self.policy, self.scorer.thresholds)  # missing ones are told now
         self.store = store if store is None or isinstance(store, TraceStore) else TraceStore(store)
-        self._latest_tools: tuple[list[object], ToolSet] = ([], ToolSet([]))
-        self._toolsets: OrderedDict[object, tuple[list[object], ToolSet]] = OrderedDict()
+        self._toolsets = ToolSets()
 
     async def areview(
         self,
@@ -199,28 +193,17 @@ class Guard:
         """Whether the policy only watches."""
         return self.policy.mode == "shadow"
 
-    def toolset(self, tools: Sequence[object] | ToolSet) -> ToolSet:
-        """Return the tools as a set, read and checked once: agents offer the same ones every turn.
+    def toolset(self, tools: Sequence[object] | ToolSet, *, lenient: bool = False) -> ToolSet:
+        """Return the tools as a set, read and checked once.
+
+        Args:
+            tools: Everything the model was offered.
+            lenient: Whether a tool with an invalid schema takes any arguments, and is logged.
 
         Raises:
             InvalidToolError: If a tool is invalid, or two share a name.
         """
-        if isinstance(tools, ToolSet):
-            return tools
-        offered, known = self._latest_tools
-        if all(isinstance(tool, dict) for tool in tools) and offered == list(tools):
-            return known  # most guards have one agent
-        key = _tools_key(tools)
-        read = self._toolsets.get(key)
-        if read is None:
-            # Kept beside their set: objects, so that no id in a key is ever used again; schemas as
-            # copies, so that one which is changed in place is another one.
-            kept = [copy.deepcopy(tool) if isinstance(tool, dict) else tool for tool in tools]
-            read = self._toolsets[key] = (kept, ToolSet.of(kept))
-            if len(self._toolsets) > _TOOLSETS_KEPT:
-                self._toolsets.popitem(last=False)
-        self._latest_tools = read
-        return read[1]
+        return self._toolsets.of(tools, lenient=lenient)
 
     def record_outcome(
         self,
@@ -366,17 +349,6 @@ class Guard:
             total_ms=_ms_since(started),
             scorer_ms=scorer_ms,
         )
-
-
-def _tools_key(tools: Sequence[object]) -> object:
-    """Return what tells tools apart: the content of schemas, the identity of other objects."""
-    if not all(isinstance(tool, Mapping) for tool in tools):
-        return tuple(id(tool) for tool in tools)
-    try:
-        # Four times as fast as JSON; in its first version the bytes depend on the content alone.
-        return marshal.dumps(list(tools), 0)
-    except ValueError:  # not only plain data
-        return json.dumps(tools, default=repr)
 
 
 def _trace(span: Span, scorer: str, mode: Mode, review: Review) -> None:

@@ -9,7 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from toolrm_guard.records import CandidateRecord, OutcomeRecord, ReviewRecord, candidate_from_record
+from toolrm_guard.records import (
+    CandidateRecord,
+    OutcomeRecord,
+    ReviewRecord,
+    candidate_from_record,
+    outcomes_of,
+)
 
 LabelSource = Literal["outcome", "score"]
 
@@ -41,7 +47,7 @@ def pairs(
 
     Args:
         reviews: In any order; corrections are joined to what they correct by `parent_id`.
-        outcomes: Joined by call id.
+        outcomes: Joined by call id and digest.
     """
     results: dict[str, list[OutcomeRecord]] = defaultdict(list)
     for outcome in outcomes:
@@ -73,7 +79,17 @@ def _pairs_of(
             if canonical not in seen and _is_worse(candidate, chosen.probability):
                 seen.add(canonical)
                 yield HarvestedPair(review=review, chosen=chosen, rejected=candidate, label=label)
-        step = by_id.get(step.parent_id) if step.parent_id else None
+        step = _before(step, by_id)
+
+
+def _before(review: ReviewRecord, by_id: Mapping[str, ReviewRecord]) -> ReviewRecord | None:
+    """Return the review whose candidates answer the same turn, if there is an earlier one."""
+    parent = by_id.get(review.parent_id) if review.parent_id else None
+    if parent is None or parent.decision == "correct":
+        return parent
+    # The review of an edit has only the calls that were edited, which may be a part of the turn.
+    part, whole = (len(r.candidates[r.chosen].calls) for r in (review, parent))
+    return parent if part == whole else None
 
 
 def _label(review: ReviewRecord, results: Mapping[str, list[OutcomeRecord]]) -> LabelSource | None:
@@ -81,9 +97,15 @@ def _label(review: ReviewRecord, results: Mapping[str, list[OutcomeRecord]]) -> 
     known = [
         outcome
         for call in review.candidates[review.chosen].calls
-        for outcome in results.get(call.id or "", ())
-        # Providers' call ids may come again in another conversation.
-        if outcome.conversation_id in (None, review.conversation_id)
+        for outcome in outcomes_of(
+            call,
+            [
+                outcome
+                for outcome in results.get(call.id or "", ())
+                # Providers' call ids may come again in another conversation.
+                if outcome.conversation_id in (None, review.conversation_id)
+            ],
+        )
     ]
     if any(not outcome.ok for outcome in known):
         return None

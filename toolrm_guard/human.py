@@ -154,13 +154,16 @@ def _description(ruling: Ruling, problem: str | None) -> str:
 
 
 def _edited_block(block: Any, call: Call) -> Any:
-    if not isinstance(block, Mapping) or block.get("id") != call.id:
+    # A block of OpenAI's Responses has an id of its own, and the call's under `call_id`.
+    if not isinstance(block, Mapping) or (block.get("call_id") or block.get("id")) != call.id:
         return block
     match block.get("type"):
         case "tool_use":
             return {**block, "name": call.name, "input": dict(call.arguments)}
         case "tool_call":
             return {**block, "name": call.name, "args": dict(call.arguments)}
+        case "function_call":
+            return {**block, "name": call.name, "arguments": json.dumps(dict(call.arguments))}
         case _:
             return block
 

@@ -49,8 +49,11 @@ class Message:
             has_calls = bool(raw.get("tool_calls"))
         else:
             role = getattr(raw, "type", None)
-            if role in (None, "chat"):  # the openai client's messages, and LangChain's ChatMessage
+            if role is None:  # the openai client's messages
                 role = getattr(raw, "role", None)
+            elif role == "chat":  # LangChain's ChatMessage takes any role; who it is says `name`
+                said = getattr(raw, "role", None)
+                role = said if said in _ROLES else "user"
             content, name = getattr(raw, "content", None), getattr(raw, "name", None)
             # Asked only where they can be: pydantic is slow to say that it has no such attribute.
             call_id = getattr(raw, "tool_call_id", None) if role == "tool" else None

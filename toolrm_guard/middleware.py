@@ -17,6 +17,7 @@ from langchain.agents.middleware import (
 )
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.runnables.config import ensure_config
+from langchain_core.tools import BaseTool
 from langgraph.runtime import Runtime
 
 from toolrm_guard.budget import Budget
@@ -36,7 +37,8 @@ class GuardMiddleware(AgentMiddleware[Any, Any, Any]):
 
     List it last. Middleware listed before it stands outside: what that edits or jumps to is
     checked again here. HumanInTheLoopMiddleware must stand outside, or a human's edit would run
-    unjudged; such edits are refused.
+    unjudged; such edits are refused. A structured-output call executes nothing: it is scored and
+    may be corrected, but `create_agent` has taken it when it could be refused.
 
     Example:
         >>> agent = create_agent(model, tools, middleware=[GuardMiddleware(Guard("lite"), n=4)])
@@ -55,8 +57,9 @@ class GuardMiddleware(AgentMiddleware[Any, Any, Any]):
         Args:
             guard: Decides.
             n: Candidates per round; a `Budget` samples adaptively.
-            tools: The agent's tools. Left out, they are learned from each model call; a process
-                that resumes a run between a model call and its review knows them only from here.
+            tools: The agent's tools. Left out, they are learned from each model call; a run that is
+                resumed between a model call and its review, or whose first turn another middleware
+                answers outside of this one, knows them only from here.
             inbox: The form in which a human is asked about a held call.
 
         Raises:
@@ -68,6 +71,7 @@ class GuardMiddleware(AgentMiddleware[Any, Any, Any]):
         self._n = n
         self._inbox = inbox
         self._known = ToolSet.of(tools)
+        self._direct: set[str] = set()
         self._enforcement = Enforcement(
             guard=guard, messages_key="messages", tools=lambda: self._known
         )
@@ -91,14 +95,14 @@ class GuardMiddleware(AgentMiddleware[Any, Any, Any]):
     @hook_config(can_jump_to=["model"])
     def after_model(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
         """Answer refused calls, ask a human about held ones, and say where to go."""
-        return _update(drive(self._settled(state), ensure_config()))
+        return self._update(drive(self._settled(state), ensure_config()))
 
     @hook_config(can_jump_to=["model"])
     async def aafter_model(
         self, state: AgentState[Any], runtime: Runtime[Any]
     ) -> dict[str, Any] | None:
         """Answer refused calls, ask a human about held ones, and say where to go."""
-        return _update(await adrive(self._settled(state), ensure_config()))
+        return self._update(await adrive(self._settled(state), ensure_config()))
 
     def wrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolResult]
@@ -114,6 +118,9 @@ class GuardMiddleware(AgentMiddleware[Any, Any, Any]):
 
     def _guarded(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         self._learn(client_tools(request.tools, self._guard))
+        self._direct |= {
+            tool.name for tool in request.tools if isinstance(tool, BaseTool) and tool.return_direct
+        }
         if self._guard.in_shadow:
             return request  # the agent's own model answers, token by token as it always does
         model = GuardedChatModel.over(request.model, self._guard, n=self._n, on_tools=self._learn)
@@ -132,22 +139,22 @@ class GuardMiddleware(AgentMiddleware[Any, Any, Any]):
         settled = yield from settled_turn(messages, reviewer, config, self._inbox, revisits=False)
         return None if self._guard.in_shadow else settled
 
-
-def _update(settled: Settled | None) -> dict[str, Any] | None:
-    if settled is None:
-        return None
-    proposal = settled.messages[0]
-    update: dict[str, Any] = {"messages": settled.messages}
-    if settled.next in ("tools", "model") and isinstance(proposal, AIMessage):
-        # These go on to the tools and are refused there: HumanInTheLoopMiddleware asks about every
-        # call of the turn, and its answer to one that had an answer already would be a second one.
-        later = {call["id"] for call in proposal.tool_calls}
-        update["messages"] = [m for m in settled.messages if not _refuses(m, later)]
-    # `create_agent` ends on a message whose calls are all unreadable; elsewhere its own edges lead
-    # where they should, and a jump would pass over the hooks of other middleware.
-    if settled.next == "model" and isinstance(proposal, AIMessage) and not proposal.tool_calls:
-        update["jump_to"] = "model"
-    return update
+    def _update(self, settled: Settled | None) -> dict[str, Any] | None:
+        if settled is None:
+            return None
+        proposal = settled.messages[0]
+        names = [call["name"] for call in getattr(proposal, "tool_calls", ())]
+        # `create_agent` ends on a message whose calls are all unreadable, or all of tools that
+        # answer directly; elsewhere its own edges lead where they should, and a jump would pass
+        # over the hooks of other middleware.
+        if settled.next == "model" and all(name in self._direct for name in names):
+            return {"messages": settled.messages, "jump_to": "model"}
+        if settled.next in ("tools", "model") and isinstance(proposal, AIMessage):
+            # These go on to the tools and are refused there: HumanInTheLoopMiddleware asks about
+            # every call of the turn, and its answer to one that had one would be a second one.
+            later = {call["id"] for call in proposal.tool_calls}
+            return {"messages": [m for m in settled.messages if not _refuses(m, later)]}
+        return {"messages": settled.messages}
 
 
 def _refuses(message: BaseMessage, ids: set[str | None]) -> bool:

@@ -1,9 +1,9 @@
 """LangGraph surface: a node that reviews proposed calls, and a tool node that enforces it.
 
-    model -> guard -> tools -> model          or          guard -> tools -> guard
+    guard -> tools -> guard          or          model -> guard -> tools -> model
 
-The guard node stands behind the model node, or in its place: then it draws every candidate itself,
-and no draft reaches the user's token stream. The adapters translate; `Guard` decides.
+The guard node stands in the model's place, where it draws every candidate itself and no draft
+reaches the user's token stream, or behind a model node. The adapters translate; `Guard` decides.
 
 The state is trusted as far as LangGraph trusts it: whoever can write checkpoints can already run
 any tool.
@@ -17,6 +17,8 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config
+from langchain_core.tools import BaseTool
+from langchain_core.tools import tool as langchain_tool
 from langgraph.graph import END
 from langgraph.graph.message import push_message
 from langgraph.prebuilt import ToolNode
@@ -44,11 +46,11 @@ def guard_node(
     messages_key: str = "messages",
     state_schema: type | None = None,
     tools_node: str = "tools",
-    model_node: str = "model",
+    model_node: str | None = None,
     end_node: str = END,
     inbox: Inbox = "langchain",
 ) -> "GuardNode":
-    """Return a node that reviews the turn which the model node proposed, or draws it itself.
+    """Return a node that draws and reviews a turn, or reviews what a model node proposed.
 
     It routes by itself, so it needs no outgoing edges.
 
@@ -62,16 +64,23 @@ def guard_node(
         messages_key: Where the state keeps its messages.
         state_schema: The graph's state, to have `messages_key` and its reducer checked now.
         tools_node: Where approved calls go; a `guarded_tool_node` belongs there.
-        model_node: Where a turn goes whose calls were all rejected, their critiques in the history.
+        model_node: The node that proposes the turns, where one goes back to whose calls were all
+            rejected, their critiques in the history. None: this node draws its own.
         end_node: Where a turn without calls goes, and one that keeps being rejected.
         inbox: The form in which a human is asked about a held call.
 
     Raises:
-        ConfigurationError: If n < 1, n > 1 without a model, a tool is invalid, the model cannot
-            bind tools, or the state has no such key or replaces no message by its id.
+        ConfigurationError: If n < 1, n > 1 without a model, neither a model nor a model node is
+            given, a tool is invalid, the model cannot bind tools, or the state has no such key or
+            replaces no message by its id.
     """
     if state_schema is not None:
         _check_schema(state_schema, messages_key)
+    if model is None and model_node is None and n == 1:
+        raise ConfigurationError(
+            "there is no model to draw from; pass model=..., or model_node=... to stand behind one"
+        )
+    tools = tools if isinstance(tools, ToolSet) else [_langchain_tool(tool) for tool in tools]
     return GuardNode(
         reviewer=TurnReviewer(
             guard=guard,
@@ -119,7 +128,7 @@ class GuardNode(Runnable[Any, Command[str]]):
     reviewer: TurnReviewer
     messages_key: str
     tools_node: str
-    model_node: str
+    model_node: str | None
     end_node: str
     inbox: Inbox
 
@@ -139,17 +148,22 @@ class GuardNode(Runnable[Any, Command[str]]):
 
     def _steps(self, state: Any, config: RunnableConfig) -> Steps[Settled]:
         return settled_turn(
-            messages_of(state, self.messages_key), self.reviewer, config, self.inbox, revisits=True
+            messages_of(state, self.messages_key),
+            self.reviewer,
+            config,
+            self.inbox,
+            revisits=True,
+            in_place=self.model_node is None,
         )
 
     def _command(self, state: Any, settled: Settled, config: RunnableConfig) -> Command[str]:
+        this_node = config.get("metadata", {}).get("langgraph_node", "guard")
         goto = {
             "tools": self.tools_node,
-            "model": self.model_node,
+            "model": self.model_node or this_node,
             "end": self.end_node,
-            # Back to this node in a step of its own, so that the verdict is stored before anyone
-            # is asked about it.
-            "human": config.get("metadata", {}).get("langgraph_node", self.model_node),
+            # In a step of its own, so that the verdict is stored before anyone is asked about it.
+            "human": this_node,
         }[settled.next]
         _stream_winner(settled.messages[0], messages_of(state, self.messages_key), config)
         return Command(update={self.messages_key: settled.messages}, goto=goto)
@@ -170,6 +184,15 @@ def _stream_winner(
 
 def _said(message: BaseMessage) -> tuple[object, object]:
     return message.content, getattr(message, "tool_calls", None)
+
+
+def _langchain_tool(tool: object) -> object:
+    """Return a plain function as the tool that `ToolNode` makes of it: injected arguments left out.
+
+    `ToolSet` alone would ask the model for them.
+    """
+    plain = callable(tool) and not isinstance(tool, (BaseTool, type))
+    return langchain_tool(tool) if plain else tool  # type: ignore[call-overload]  # any function
 
 
 def _with_tools(model: ChatRunnable, tools: Sequence[object] | ToolSet) -> ChatRunnable:

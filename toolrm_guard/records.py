@@ -8,12 +8,12 @@ The digest still identifies the exact call.
 import datetime
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from toolrm_guard.calls import Call, Candidate
+from toolrm_guard.calls import Call, Candidate, canonical_json
 from toolrm_guard.messages import Message, Role
 from toolrm_guard.tools import Effect
 
@@ -90,7 +90,9 @@ class ReviewRecord(_Record):
     id: str
     created_at: datetime.datetime
     conversation_id: str | None = None
-    parent_id: str | None = Field(default=None, description="The review that this one corrects.")
+    parent_id: str | None = Field(
+        default=None, description="The review that this one corrects, or whose edited call it is."
+    )
     round: int = 0
     scorer: str
     mode: Literal["enforce", "shadow"] = Field(
@@ -112,11 +114,12 @@ class ReviewRecord(_Record):
 
 
 class OutcomeRecord(_Record):
-    """What became of a call, joined to its review by call id.
+    """What became of a call, joined to its review by `outcomes_of`.
 
     `execution` is what the tool did; `task` is what is known later (the task was solved, the user
-    complained); `blocked` notes that an unapproved call reached the tool node and was stopped;
-    `human` is what a person decided about a call that was held for them.
+    complained); `blocked` notes that an unapproved call reached the tool node and was stopped, one
+    that was refused on its normal way excepted; `human` is what a person decided about a call that
+    was held for them.
     """
 
     version: int = RECORD_VERSION
@@ -130,12 +133,28 @@ class OutcomeRecord(_Record):
     latency_ms: float | None = None
 
 
+def outcomes_of(call: CallRecord, known: Iterable[OutcomeRecord]) -> list[OutcomeRecord]:
+    """Return what became of exactly this call.
+
+    Providers' ids come again in later turns, so an outcome that names a digest is of that call
+    alone. What was tried again went as its last execution did.
+
+    Args:
+        call: Of a review.
+        known: Outcomes under its id, in the order in which they were recorded.
+    """
+    own = [outcome for outcome in known if outcome.digest in (None, call.digest)]
+    runs = [outcome for outcome in own if outcome.kind == "execution"]
+    last = sorted(runs, key=lambda outcome: outcome.created_at)[-1:]
+    return [*(outcome for outcome in own if outcome.kind != "execution"), *last]
+
+
 def call_record(call: Call, **verdict: Any) -> CallRecord:
     """Return the record of a call."""
     return CallRecord(
         id=call.id,
         name=clean_text(call.name),
-        arguments=_clean(call.arguments),
+        arguments=_judged_arguments(call),
         digest=call.digest,
         defect=call.defect.message if call.defect else None,
         **verdict,
@@ -182,6 +201,19 @@ def clean_text(text: str) -> str:
     if len(text) > MAX_TEXT_CHARS:
         text = f"{text[:MAX_TEXT_CHARS]}[... {len(text) - MAX_TEXT_CHARS:,} characters cut]"
     return _SURROGATE.sub("\ufffd", text).replace("\x00", "\ufffd")
+
+
+def _judged_arguments(call: Call) -> Any:
+    """Return the arguments as they were judged: the agent may have changed them in place since."""
+    if call.defect is not None:
+        return {}
+    try:
+        now = _clean(call.arguments)
+        if canonical_json({"arguments": now, "name": call.name}) == call.canonical:
+            return now  # in the model's own order, in which the prompt showed them
+    except (RuntimeError, ValueError):  # changed just now, or into what JSON cannot hold: a cycle
+        pass
+    return _clean(json.loads(call.canonical)["arguments"])
 
 
 def _written(value: object) -> str:

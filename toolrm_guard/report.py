@@ -5,11 +5,11 @@ In shadow every call ran, so outcomes say whether blocking it would have been ri
 
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from toolrm_guard.records import CallRecord, OutcomeRecord, ReviewRecord
+from toolrm_guard.records import CallRecord, OutcomeRecord, ReviewRecord, outcomes_of
 
 Fate = Literal["passed", "corrected", "escalated", "blocked"]
 FATES: tuple[Fate, ...] = ("passed", "corrected", "escalated", "blocked")
@@ -67,15 +67,18 @@ def summarise(
 
     Args:
         reviews: Of any time and mode, in any order.
-        outcomes: Joined by call id within a conversation.
+        outcomes: Joined by call id and digest within a conversation.
     """
     results: dict[tuple[str, str | None], list[OutcomeRecord]] = defaultdict(list)
     for outcome in outcomes:
         if outcome.kind in ("execution", "task"):
             results[outcome.call_id, outcome.conversation_id].append(outcome)
+    # A long conversation is in each of its reviews, and they are held all at once.
+    held = [review.model_copy(update={"messages": [], "tools": []}) for review in reviews]
+    replaced = _replaced(held)
     figures: dict[str, ModeFigures] = defaultdict(ModeFigures)
-    for review in reviews:
-        _count(review, figures[review.mode], results)
+    for review in held:
+        _count(review, figures[review.mode], results, replaced)
     return dict(figures)
 
 
@@ -117,6 +120,7 @@ def _count(
     review: ReviewRecord,
     figures: ModeFigures,
     results: Mapping[tuple[str, str | None], Sequence[OutcomeRecord]],
+    replaced: Container[tuple[str, int]],
 ) -> None:
     figures.decisions[review.decision] += 1
     figures.total_ms.append(review.total_ms)
@@ -128,16 +132,50 @@ def _count(
         figures.samples_allowed += 0 if review.round else review.samples_allowed
     chosen = review.candidates[review.chosen]
     for index, call in enumerate(chosen.calls):
+        if (review.id, index) in replaced:
+            continue
         fate = _fate(call, review)
         tool = figures.tools.setdefault(call.name or "(no name)", ToolFigures())
         tool.fates[fate] += 1
-        known = results.get((call.id or "", review.conversation_id), ())
+        known = outcomes_of(call, results.get((call.id or "", review.conversation_id), ()))
         if known:
             side = tool.succeeded if all(o.ok for o in known) else tool.failed
             side[fate] += 1
         if fate != "passed":
             figures.effects[call.effect or "unknown"] += 1
             figures.findings.update({f.code for f in chosen.findings if f.call in (index, None)})
+
+
+def _replaced(reviews: Sequence[ReviewRecord]) -> set[tuple[str, int]]:
+    """Return the calls that were edited and reviewed again, by review id and index.
+
+    A review of an edit has the edited calls alone, under their old ids; what else the turn held
+    keeps its fate. A draft that was sent back is no edit: it counts as corrected.
+    """
+    by_id = {review.id: review for review in reviews}
+    latest: dict[tuple[str, str | None], tuple[str, int]] = {}
+    replaced: set[tuple[str, int]] = set()
+    for review in sorted(reviews, key=lambda review: review.created_at):
+        parent = by_id.get(review.parent_id or "")
+        if parent is None or parent.decision == "correct":
+            continue
+        edited, before = _calls(review), _calls(parent)
+        ids = {call.id for call in edited if call.id} & {call.id for call in before}
+        replaced.update(
+            (parent.id, index)
+            for index, call in enumerate(before)
+            if call.id in ids or not ids  # without ids in common it stands in for the whole turn
+        )
+        for index, call in enumerate(edited):
+            earlier = latest.get((parent.id, call.id))
+            if earlier is not None and earlier[0] != review.id:  # edited, and edited once more
+                replaced.add(earlier)
+            latest[parent.id, call.id] = (review.id, index)
+    return replaced
+
+
+def _calls(review: ReviewRecord) -> Sequence[CallRecord]:
+    return review.candidates[review.chosen].calls
 
 
 def _fate(call: CallRecord, review: ReviewRecord) -> Fate:

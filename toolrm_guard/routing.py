@@ -4,6 +4,7 @@ The node turns a `Settled` into a `Command`, the middleware into a state update 
 """
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -11,11 +12,11 @@ from typing import Literal
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 
-from toolrm_guard.errors import InvalidConversationError
+from toolrm_guard.errors import ConfigurationError, InvalidConversationError
 from toolrm_guard.guard import Guard
 from toolrm_guard.human import Answer, Inbox, ask, edited
 from toolrm_guard.review import Review
-from toolrm_guard.steps import Judge, Steps, conversation_of
+from toolrm_guard.steps import Judge, Steps, WasStored, conversation_of
 from toolrm_guard.turns import TurnReviewer
 from toolrm_guard.verdicts import (
     OpenTurn,
@@ -24,10 +25,13 @@ from toolrm_guard.verdicts import (
     open_turn,
     refusal,
     rejections,
+    review_id_of,
     rulings_of,
     with_refusals_kept,
     with_rulings,
 )
+
+_log = logging.getLogger(__name__)
 
 Next = Literal["tools", "human", "model", "end"]
 
@@ -58,6 +62,7 @@ def settled_turn(
     inbox: Inbox,
     *,
     revisits: bool,
+    in_place: bool = False,
 ) -> Steps[Settled]:
     """Return the last turn of a conversation, settled: reviewed first, if it was not.
 
@@ -72,11 +77,15 @@ def settled_turn(
         inbox: The form of the question to a human.
         revisits: Whether the surface runs this again after it stored a held turn; if not, what is
             reviewed only here cannot be asked about.
+        in_place: Whether the surface draws its own turns: then a text at the end is somebody's
+            answer, and not its proposal.
 
     Raises:
         InvalidConversationError: If the last turn is over and there is no model to draw another.
     """
     turn = open_turn(messages)
+    if in_place and turn.proposal is not None and not _calls(turn.proposal):
+        turn = OpenTurn(history=list(messages), proposal=None)
     if turn.proposal is None and reviewer.model is None:
         raise InvalidConversationError(
             f"the guard got a {type(messages[-1]).__name__} as the last message and no model; "
@@ -86,22 +95,35 @@ def settled_turn(
         if turn.answered:
             # Another draft in its place would leave the answers that are there to no call at all.
             reviewer = dataclasses.replace(reviewer, model=None, n=1)
-        reviewed = yield from reviewer.steps(turn.history, turn.proposal)
+        reviewed = yield from _reviewed(reviewer, turn)
         if turn.proposal is not None:
             reviewed = reviewed.model_copy(update={"id": turn.proposal.id})
             reviewed = with_refusals_kept(reviewed, turn.proposal)
         return settle(reviewed, turn, reviewer.guard, can_ask=revisits and _can_wait(config))
     message = turn.proposal
     replies: list[ToolMessage] = []
-    held = [r for r in _open(message, turn) if r.verdict == "escalate"]
+    held = [r for r in _unanswered(message, turn) if r.verdict == "escalate"]
     if held and _can_wait(config):
         answers = ask(held, inbox)
+        if not (yield WasStored()):
+            return settle(message, turn, reviewer.guard, can_ask=False)
         message, replies = yield from _heeded(message, answers, turn.history, reviewer, config)
         turn = turn.answered_by(replies)
     settled = settle(message, turn, reviewer.guard, can_ask=False)
     return Settled(
         messages=[settled.messages[0], *replies, *settled.messages[1:]], next=settled.next
     )
+
+
+def _reviewed(reviewer: TurnReviewer, turn: OpenTurn) -> Steps[AIMessage]:
+    """Return the turn, reviewed; in shadow what cannot be read is logged and passes as it is."""
+    try:
+        return (yield from reviewer.steps(turn.history, turn.proposal))
+    except ConfigurationError:
+        if not reviewer.guard.in_shadow or turn.proposal is None:
+            raise
+        _log.exception("shadow: this turn could not be reviewed")
+        return turn.proposal
 
 
 def settle(message: AIMessage, turn: OpenTurn, guard: Guard, *, can_ask: bool) -> Settled:
@@ -115,12 +137,12 @@ def settle(message: AIMessage, turn: OpenTurn, guard: Guard, *, can_ask: bool) -
     """
     if guard.in_shadow:
         return Settled(messages=[message], next="tools" if message.tool_calls else "end")
-    rulings = _open(message, turn)
+    rulings = _unanswered(message, turn)
     held = [r for r in rulings if r.verdict == "escalate"]
     if held and not can_ask:
         refused = [Ruling(call=r.call, verdict="reject", reason=NO_WAY_TO_ASK) for r in held]
         message = with_rulings(message, refused)
-        rulings = _open(message, turn)
+        rulings = _unanswered(message, turn)
     refusals = [refusal(r.call, r.reason) for r in rulings if r.verdict not in _GO_ON]
     out: list[BaseMessage] = [message, *refusals]
     verdicts = {r.verdict for r in rulings}
@@ -159,6 +181,7 @@ def _heeded(
                 messages=history,
                 tools=reviewer.tools,
                 candidates=[_only(message, answer.call.id)],
+                parent_id=review_id_of(message),
             )
         if answer.kind == "respond":
             replies.append(_response(answer))
@@ -202,7 +225,11 @@ def _only(message: AIMessage, call_id: str | None) -> AIMessage:
     return AIMessage(content="", tool_calls=calls)
 
 
-def _open(message: AIMessage, turn: OpenTurn) -> list[Ruling]:
+def _calls(message: AIMessage) -> bool:
+    return bool(message.tool_calls or message.invalid_tool_calls)
+
+
+def _unanswered(message: AIMessage, turn: OpenTurn) -> list[Ruling]:
     return [r for r in rulings_of(message) if r.call.id not in turn.answered]
 
 

@@ -4,17 +4,22 @@ What the LangChain surfaces do is written once, as generators that yield what th
 judged. Only here does anything wait, so the sync and the async surface cannot behave differently.
 """
 
-from collections.abc import Generator, Sequence
+import logging
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar, assert_never
 
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphBubbleUp
 
 from toolrm_guard.budget import Allowance
 from toolrm_guard.drafts import ChatRunnable, adraw, draw
 from toolrm_guard.guard import Guard
 from toolrm_guard.tools import ToolSet
+
+_log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -23,13 +28,15 @@ _T = TypeVar("_T")
 class Draw:
     """Wanted: n proposals for the turn after these messages; the answer is a list of AIMessages.
 
-    `timeout_s` cuts an async draw off; a sync one cannot be.
+    `timeout_s` cuts an async draw off; a sync one cannot be. Where the turn can do without,
+    `optional` makes the answer of a draw that fails an empty list.
     """
 
     model: ChatRunnable
     messages: Sequence[BaseMessage]
     n: int
     timeout_s: float | None = None
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +53,16 @@ class Judge:
     allowance: Allowance | None = None
 
 
-Steps = Generator[Draw | Judge, Any, _T]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WasStored:
+    """Wanted: whether the graph that asks has a checkpoint of its own; the answer is a bool.
+
+    LangGraph hands a parent's checkpointer to a subgraph that stores nothing. Resumed, such a
+    subgraph starts again, and a human's answer would meet another call than it was given for.
+    """
+
+
+Steps = Generator[Draw | Judge | WasStored, Any, _T]
 
 
 def drive(steps: Steps[_T], config: RunnableConfig) -> _T:
@@ -65,9 +81,14 @@ def drive(steps: Steps[_T], config: RunnableConfig) -> _T:
             return result
         match step:
             case Draw():
-                answer = draw(step.model, step.messages, step.n, config)
+                answer = []
+                with _sparing(step):
+                    answer = draw(step.model, step.messages, step.n, config)
             case Judge():
                 answer = step.guard.review(**_arguments(step, config))
+            case WasStored():
+                saver, own = _own_checkpoint(config)
+                answer = own is None or saver.get_tuple(own) is not None
             case _:
                 assert_never(step)
 
@@ -83,11 +104,16 @@ async def adrive(steps: Steps[_T], config: RunnableConfig) -> _T:
             return result
         match step:
             case Draw():
-                answer = await adraw(
-                    step.model, step.messages, step.n, config, timeout_s=step.timeout_s
-                )
+                answer = []
+                with _sparing(step):
+                    answer = await adraw(
+                        step.model, step.messages, step.n, config, timeout_s=step.timeout_s
+                    )
             case Judge():
                 answer = await step.guard.areview(**_arguments(step, config))
+            case WasStored():
+                saver, own = _own_checkpoint(config)
+                answer = own is None or await saver.aget_tuple(own) is not None
             case _:
                 assert_never(step)
 
@@ -96,6 +122,29 @@ def conversation_of(config: RunnableConfig) -> str | None:
     """Return the thread id of a run: what joins the reviews of one conversation."""
     thread = config.get("configurable", {}).get("thread_id")
     return str(thread) if thread is not None else None
+
+
+def _own_checkpoint(config: RunnableConfig) -> tuple[Any, RunnableConfig | None]:
+    """Return the checkpointer, and where this graph's checkpoint would be; None at the top."""
+    known = config["configurable"]
+    own = known.get("checkpoint_ns", "").rpartition("|")[0]  # without the segment of this task
+    if not own:
+        return known["__pregel_checkpointer"], None
+    place = {"thread_id": known["thread_id"], "checkpoint_ns": own}
+    return known["__pregel_checkpointer"], {"configurable": place}
+
+
+@contextmanager
+def _sparing(step: Draw) -> Iterator[None]:
+    """Let an optional draw fail."""
+    try:
+        yield
+    except GraphBubbleUp:
+        raise  # LangGraph's control flow is no failure
+    except Exception:
+        if not step.optional:
+            raise
+        _log.warning("no further draft came; the turn goes on without", exc_info=True)
 
 
 def _arguments(step: Judge, config: RunnableConfig) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import datetime
 import inspect
+import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from toolrm_guard.errors import InvalidToolError
 
 Effect = Literal["read", "write", "destructive"]
 """What executing a tool does to the world: nothing, something, something not easily undone."""
+
+_log = logging.getLogger(__name__)
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -215,13 +218,20 @@ class ToolSet(Mapping[str, Tool]):
             self._tools[tool.name] = tool
 
     @classmethod
-    def of(cls, tools: "Sequence[object] | ToolSet") -> "ToolSet":
+    def of(cls, tools: "Sequence[object] | ToolSet", *, lenient: bool = False) -> "ToolSet":
         """Read any mix of OpenAI schemas, LangChain tools, pydantic models and callables.
+
+        Args:
+            tools: The tools.
+            lenient: Whether a named tool with an invalid schema is logged and takes any arguments,
+                for agents whose tools come from servers that nobody here can correct.
 
         Raises:
             InvalidToolError: If a tool cannot be read, is invalid, or shares its name.
         """
-        return tools if isinstance(tools, ToolSet) else cls(Tool.parse(tool) for tool in tools)
+        if isinstance(tools, ToolSet):
+            return tools
+        return cls(_leniently(tool) if lenient else Tool.parse(tool) for tool in tools)
 
     def __getitem__(self, name: str) -> Tool:
         return self._tools[name]
@@ -235,6 +245,19 @@ class ToolSet(Mapping[str, Tool]):
     def schemas(self) -> list[dict[str, Any]]:
         """Return every tool as an OpenAI function schema."""
         return [tool.schema() for tool in self.values()]
+
+
+def _leniently(raw: object) -> Tool:
+    try:
+        return Tool.parse(raw)
+    except InvalidToolError as exc:
+        fields = raw if isinstance(raw, Mapping) else {"name": getattr(raw, "name", None)}
+        inner = fields.get("function")
+        name = (inner if isinstance(inner, Mapping) else fields).get("name")
+        if not isinstance(name, str) or not name:
+            raise
+        _log.error("%s; its arguments are not checked", exc)
+        return Tool(name=name, description="", parameters={"type": "object"})
 
 
 def _check_effect(name: str, kind: object) -> None:

@@ -78,27 +78,37 @@ class TurnReviewer:
         *,
         corrects: Review | None = None,
     ) -> Steps[Review]:
-        """Fill `drafts` and judge them; with a budget, until it says that they suffice."""
+        """Fill `drafts` and judge them; with a budget, until it says that they suffice.
+
+        A draw that brings nothing is the turn's last: what is there is decided on.
+        """
         # A correction comes on top of the draft that it corrects.
         wanted = self._first_draw() - (0 if corrects else len(drafts))
         judged: Review | None = None
+        dry = False
         while True:
             if wanted > 0 and self.model is not None:
                 fresh: list[AIMessage] = yield Draw(
-                    model=self.model, messages=told, n=wanted, timeout_s=self._timeout_s(spent)
+                    model=self.model,
+                    messages=told,
+                    n=wanted,
+                    timeout_s=self._timeout_s(spent),
+                    optional=bool(drafts),
                 )
                 spent.add(fresh)
                 drafts += fresh
+                dry = not fresh
             if not drafts:
                 raise ConfigurationError("the model returned no AIMessage; pass a chat model")
-            allowance = self._allowance(spent)
+            allowance = self._allowance(spent, dry=dry)
+            may_draw = not dry and (allowance is None or allowance.left > 0)
             review: Review = yield Judge(
                 guard=self.guard,
                 messages=history,
                 tools=self.tools,
                 candidates=drafts,
                 round=corrects.round + 1 if corrects else 0,
-                may_correct=self.model is not None and (allowance is None or allowance.left > 0),
+                may_correct=self.model is not None and may_draw,
                 parent_id=corrects.id if corrects else None,
                 allowance=allowance,
             )
@@ -114,11 +124,11 @@ class TurnReviewer:
             return 1  # in shadow nothing is drawn that the bare agent would not draw
         return self.n
 
-    def _allowance(self, spent: "_Spent") -> Allowance | None:
+    def _allowance(self, spent: "_Spent", *, dry: bool) -> Allowance | None:
         if self.guard.in_shadow or not isinstance(self.n, Budget):
             return None
         left = self.n.left(samples=spent.samples, elapsed_ms=spent.elapsed_ms, tokens=spent.tokens)
-        return Allowance(left=left, of=self.n.max_samples, margin=self.n.margin)
+        return Allowance(left=0 if dry else left, of=self.n.max_samples, margin=self.n.margin)
 
     def _timeout_s(self, spent: "_Spent") -> float | None:
         # The first draw is the agent's own turn: without it there would be nothing to decide on.

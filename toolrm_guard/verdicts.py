@@ -119,6 +119,12 @@ def was_judged(message: AIMessage, call_id: str | None) -> bool:
     return metadata is not None and call_id in metadata["calls"]
 
 
+def review_id_of(message: AIMessage) -> str | None:
+    """Return the id of the review that a message's verdict came from."""
+    found = (_metadata(message) or {}).get("review_id")
+    return found if isinstance(found, str) else None
+
+
 def refusal(call: Call, reason: str) -> ToolMessage:
     """Return the message that answers a call which does not execute."""
     return ToolMessage(content=reason, tool_call_id=call.id or "", name=call.name, status="error")

@@ -91,12 +91,14 @@ def graph_contenders(n: int, cases: Sequence[Turn]) -> list[Contender]:
     idle.add_edge("idle", "tools").add_edge("tools", END)
 
     behind = StateGraph(MessagesState).add_node("model", propose)
-    behind.add_node("guard", guard_node(guard, tools, model=model if n > 1 else None, n=n))
+    behind.add_node(
+        "guard", guard_node(guard, tools, model=model if n > 1 else None, n=n, model_node="model")
+    )
     behind.add_node("tools", guarded_tool_node(tools, guard))
     behind.add_edge(START, "model").add_edge("model", "guard").add_edge("tools", END)
 
     instead = StateGraph(MessagesState)
-    instead.add_node("guard", guard_node(guard, tools, model=model, n=n, model_node="guard"))
+    instead.add_node("guard", guard_node(guard, tools, model=model, n=n))
     instead.add_node("tools", guarded_tool_node(tools, guard))
     instead.add_edge(START, "guard").add_edge("tools", END)
 

@@ -4,7 +4,8 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Annotated, Any
 
 import pytest
 from langchain.agents import create_agent
@@ -13,7 +14,8 @@ from langchain.agents.middleware import (
     HumanInTheLoopMiddleware,
     ModelFallbackMiddleware,
 )
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.tools import InjectedToolCallId, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import START, MessagesState, StateGraph
@@ -33,6 +35,7 @@ from tests.support.histories import assert_valid_history
 from tests.support.scripted import CallSpec, Ledger, ScriptedModel, turn
 from toolrm_guard import (
     Budget,
+    Call,
     ConfigurationError,
     FakeScorer,
     Guard,
@@ -497,3 +500,112 @@ async def test_what_the_guard_refused_and_another_human_decides_is_answered_once
     await run(app, way, config=THREAD)
     await run(app, way, Command(resume={"decisions": [decision]}), THREAD)
     assert sorted(map(str, ledger.ran)) == sorted(map(str, [CHECKING, *ran]))
+
+
+@WAYS
+async def test_a_rejection_on_its_normal_way_is_not_recorded_as_blocked(
+    ledger: Ledger, tmp_path: Path, way: str
+) -> None:
+    model = ScriptedModel(turns=[turn(PAY_BOB), turn(text="The end.")])
+    with TraceStore(tmp_path / "traces.db") as store:
+        await run(agent(model, Guard(rated(NO_BOB), policy=STRICT, store=store), ledger), way)
+        assert store.flush()
+        assert list(store.outcomes()) == []
+    assert ledger.ran == []
+
+
+@WAYS
+@pytest.mark.parametrize(("to", "kind"), [("ann", "execution"), ("bob", "blocked")])
+async def test_the_review_of_an_edit_outside_the_guard_names_the_one_it_replaces(
+    ledger: Ledger, tmp_path: Path, way: str, to: str, kind: str
+) -> None:
+    model = ScriptedModel(turns=[turn(("transfer", {"amount": 5.0, "to": "cat"})), turn(text="!")])
+    human: Any = HumanInTheLoopMiddleware(interrupt_on={"transfer": True})
+    action = {"name": "transfer", "args": {"amount": 5.0, "to": to}}
+    edit = Command(resume={"decisions": [{"type": "edit", "edited_action": action}]})
+    with TraceStore(tmp_path / "traces.db") as store:
+        guard = Guard(rated(NO_BOB), policy=STRICT, store=store)
+        app = agent(model, guard, ledger, before=[human], checkpointer=InMemorySaver())
+        await run(app, way, config=THREAD)
+        await run(app, way, edit, THREAD)
+        assert store.flush()
+        first, edited, _ = store.reviews()
+        [outcome] = store.outcomes("c0")
+    assert edited.parent_id == first.id
+    assert outcome.kind == kind
+    assert outcome.digest == edited.candidates[0].calls[0].digest
+
+
+@tool
+def returns_command(x: str, tool_call_id: Annotated[str, InjectedToolCallId]) -> Any:
+    """Fail in the way of tools that write to the state."""
+    failed = ToolMessage("it failed", tool_call_id=tool_call_id, status="error")
+    return Command(update={"messages": [failed]})
+
+
+@WAYS
+async def test_an_error_inside_a_command_is_recorded_as_one(
+    ledger: Ledger, tmp_path: Path, way: str
+) -> None:
+    model = ScriptedModel(turns=[turn(("returns_command", {"x": "y"})), turn(text="The end.")])
+    with TraceStore(tmp_path / "traces.db") as store:
+        guard = Guard(rated({}), store=store)
+        await run(agent(model, guard, ledger, extra_tools=[returns_command]), way)
+        assert store.flush()
+        [outcome] = store.outcomes()
+    assert (outcome.ok, outcome.content) == (False, "it failed")
+
+
+REPLY = ToolMessage("no", tool_call_id="c0", status="error")
+OTHER = ToolMessage("yes", tool_call_id="c1")
+
+
+@pytest.mark.parametrize(
+    ("result", "ok"),
+    [
+        (Command(update=[OTHER, REPLY]), False),
+        (Command(update={"messages": REPLY}), False),
+        ([OTHER, Command(update={"messages": [REPLY]})], False),
+        (Command(update={"messages": [OTHER], "other": [REPLY]}), True),
+        (Command(goto="elsewhere"), True),
+    ],
+)
+def test_the_reply_to_a_call_is_found_wherever_a_tool_puts_it(
+    tmp_path: Path, result: Any, ok: bool
+) -> None:
+    state = {"messages": [turn(CHECKING)]}
+    with TraceStore(tmp_path / "traces.db") as store:
+        guard = Guard(rated({}), policy=Policy(mode="shadow"), store=store)
+        request: Any = SimpleNamespace(
+            tool_call=turn(CHECKING).tool_calls[0], state=state, runtime=SimpleNamespace(config={})
+        )
+        assert GuardMiddleware(guard).wrap_tool_call(request, lambda _: result) is result
+        assert store.flush()
+        [outcome] = store.outcomes()
+    assert outcome.ok == ok
+
+
+@WAYS
+async def test_a_tool_that_changes_its_arguments_is_recorded_with_those_it_was_given(
+    ledger: Ledger, tmp_path: Path, way: str
+) -> None:
+    call = turn(PAY_ANN).tool_calls[0]
+
+    def changes(request: Any) -> ToolMessage:
+        request.tool_call["args"].clear()
+        return ToolMessage("done", tool_call_id="c0")
+
+    async def achanges(request: Any) -> ToolMessage:
+        return changes(request)
+
+    with TraceStore(tmp_path / "traces.db") as store:
+        middleware = GuardMiddleware(Guard(rated({}), policy=Policy(mode="shadow"), store=store))
+        given = Call.parse(call).digest
+        request: Any = SimpleNamespace(tool_call=call, state={}, runtime=SimpleNamespace(config={}))
+        if way == "sync":
+            middleware.wrap_tool_call(request, changes)
+        else:
+            await middleware.awrap_tool_call(request, achanges)
+        assert store.flush()
+        [outcome] = store.outcomes()
+    assert outcome.digest == given

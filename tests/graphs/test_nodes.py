@@ -46,7 +46,8 @@ def build(
     tools = [ledger.get_balance, ledger.transfer]
     graph = StateGraph(MessagesState)
     graph.add_node("model", lambda state: {"messages": [model.invoke(state["messages"])]})
-    graph.add_node("guard", guard_node(guard, tools, model=model if draws else None, n=n))
+    node = guard_node(guard, tools, model=model if draws else None, n=n, model_node="model")
+    graph.add_node("guard", node)
     graph.add_node("tools", guarded_tool_node(tools, guard))
     graph.add_edge(START, "model")
     graph.add_edge("model", "guard")
@@ -270,9 +271,12 @@ def test_drafts_do_not_leak_into_the_token_stream(ledger: Ledger) -> None:
     [
         (lambda guard: guard_node(guard, [], n=0), "n is 0"),
         (lambda guard: guard_node(guard, [], n=4), "no model to draw from"),
-        (lambda guard: guard_node(guard, [{"name": "a"}, {"name": "a"}]), "'a'"),
+        (lambda guard: guard_node(guard, []), "or model_node=... to stand behind one"),
+        (lambda guard: guard_node(guard, [{"name": "a"}, {"name": "a"}], model_node="m"), "'a'"),
         (
-            lambda guard: guard_node(guard, [{"name": "a", "parameters": {"type": "objekt"}}]),
+            lambda guard: guard_node(
+                guard, [{"name": "a", "parameters": {"type": "objekt"}}], model_node="m"
+            ),
             "objekt",
         ),
     ],
@@ -285,7 +289,7 @@ def test_a_wrong_set_up_fails_before_the_agent_starts(
 
 
 def test_a_state_without_the_messages_key_is_named(ledger: Ledger) -> None:
-    node = guard_node(Guard(likes()), [ledger.transfer], messages_key="chat")
+    node = guard_node(Guard(likes()), [ledger.transfer], messages_key="chat", model_node="model")
     with pytest.raises(ConfigurationError, match="'chat'"):
         node.invoke({"messages": [turn(text="hi")]})
 

@@ -86,7 +86,8 @@ async def test_shadow_changes_nothing_and_records_what_would_have_been(
     assert (first.mode, first.decision) == ("shadow", "reject")
 
 
-async def test_the_supervisors_workers_are_guarded(ledger: Ledger) -> None:
+@pytest.mark.parametrize("way", ["sync", "async"])
+async def test_the_supervisors_workers_are_guarded(ledger: Ledger, way: str) -> None:
     model = ScriptedModel(
         turns=[
             turn(("ask_bank", {"request": "Give bob 5 dollars."}), prefix="s"),
@@ -97,7 +98,8 @@ async def test_the_supervisors_workers_are_guarded(ledger: Ledger) -> None:
         ]
     )
     graph = supervisor.build(model, tools(ledger), [ledger.get_balance], Guard(FakeScorer(rate)))
-    done = await ask(graph)
+    given = {"messages": [HumanMessage("How much?")]}
+    done = graph.invoke(given) if way == "sync" else await graph.ainvoke(given)
     assert ledger.ran == [BALANCE]
     assert done["messages"][2].content == "There are 100 dollars."
     assert done["messages"][-1].text == "The bank says 100."

@@ -222,7 +222,7 @@ def graph(
         model=model if draws or in_place else None,
         n=n if draws or in_place else 1,
         state_schema=MessagesState,
-        model_node="guard" if in_place else "model",
+        model_node=None if in_place else "model",
         tools_node="tools" if detour in ("none", "send") else "detour",
         inbox=inbox,
     )

@@ -70,7 +70,8 @@ def graph(
     built = StateGraph(MessagesState)
     first = "guard" if in_place else "model"
     drawing = model if draws or in_place else None
-    guarded = guard_node(guard, tools, model=drawing, model_node=first, **options)
+    model_node = None if in_place else "model"
+    guarded = guard_node(guard, tools, model=drawing, model_node=model_node, **options)
     built.add_node("guard", guarded)
     built.add_node("tools", guarded_tool_node(tools, guard))
     built.add_edge(START, first)

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.unit.conftest import TOOLS, proposal
-from toolrm_guard import FakeScorer, Guard, Policy, TraceStore
+from toolrm_guard import Call, FakeScorer, Guard, Policy, Rule, TraceStore
 from toolrm_guard.harvest import HarvestedPair, pairs
 
 RIGHT = proposal("delete_file", call_id="c1", path="a.txt")
@@ -77,3 +79,41 @@ def test_a_text_below_its_threshold_is_no_chosen_side(tmp_path: Path) -> None:
 def test_what_could_not_be_read_teaches_nothing(tmp_path: Path) -> None:
     unreadable = {"tool_calls": [{"name": "delete_file", "arguments": "{bad"}]}
     assert harvested(tmp_path, [0.9, 0.1], [RIGHT, unreadable]) == []
+
+
+def digest(path: str) -> str:
+    return Call(name="delete_file", arguments={"path": path}).digest
+
+
+@pytest.mark.parametrize(("path", "label"), [("other.txt", ["score"]), ("a.txt", [])])
+def test_an_outcome_of_another_call_under_the_same_id_says_nothing(
+    tmp_path: Path, path: str, label: list[str]
+) -> None:
+    failed = {"ok": False, "kind": "execution", "digest": digest(path)}
+    found = harvested(tmp_path, [0.9, 0.3], [RIGHT, WRONG], **failed)
+    assert [pair.label for pair in found] == label
+
+
+def test_a_call_that_failed_and_was_tried_again_may_teach(tmp_path: Path) -> None:
+    with TraceStore(tmp_path / "traces.db") as store:
+        guard = Guard(FakeScorer(lambda r: [0.9, 0.3]), store=store)
+        guard.review("Delete a.txt", TOOLS, [RIGHT, WRONG])
+        for ok in (False, True):
+            guard.record_outcome("c1", ok=ok, kind="execution", digest=digest("a.txt"))
+        store.flush()
+        assert len(list(pairs(store.reviews(), store.outcomes()))) == 1
+
+
+@pytest.mark.parametrize(("beside", "found"), [((), 1), ((proposal("get_file", path="b"),), 0)])
+def test_an_edit_is_paired_with_the_turn_it_replaced_only_if_it_replaced_all_of_it(
+    tmp_path: Path, beside: tuple[Any, ...], found: int
+) -> None:
+    held = {"tool_calls": [call for turn in (WRONG, *beside) for call in turn["tool_calls"]]}
+    with TraceStore(tmp_path / "traces.db") as store:
+        rates = iter([[0.1], [0.9]])
+        policy = Policy(max_corrections=0, destructive=Rule(on_low="escalate"))
+        guard = Guard(FakeScorer(lambda r: next(rates)), store=store, policy=policy)
+        first = guard.review("Delete a.txt", TOOLS, [held])
+        guard.review("Delete a.txt", TOOLS, [RIGHT], parent_id=first.id)
+        store.flush()
+        assert len(list(pairs(store.reviews(), store.outcomes()))) == found

@@ -175,3 +175,20 @@ def test_an_edit_reaches_every_place_that_holds_the_call_and_no_other() -> None:
     assert raw[0]["function"] == {"name": "wire", "arguments": '{"to": "ann"}', "x": 1}
     assert raw[1:] == anthropic().additional_kwargs["tool_calls"][1:]
     assert after.additional_kwargs["refusal"] is None
+
+
+def test_an_edit_reaches_the_blocks_of_openais_responses() -> None:
+    block = {
+        "type": "function_call",
+        "id": "fc_1",
+        "call_id": "c0",
+        "name": "pay",
+        "arguments": '{"to": "bob"}',
+        "status": "completed",
+    }
+    other = {**block, "id": "c0", "call_id": "c1"}
+    message = AIMessage(
+        content=[block, other], tool_calls=[{"name": "pay", "args": {"to": "bob"}, "id": "c0"}]
+    )
+    after: Any = edited(message, Call(name="wire", arguments={"to": "ann"}, id="c0")).content
+    assert after == [{**block, "name": "wire", "arguments": '{"to": "ann"}'}, other]

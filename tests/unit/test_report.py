@@ -2,13 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from toolrm_guard import Budget, FakeScorer, Guard, Policy, Rule, ScoreRequest, TraceStore
+from toolrm_guard import Budget, Call, FakeScorer, Guard, Policy, Rule, ScoreRequest, TraceStore
 from toolrm_guard.budget import Allowance
 from toolrm_guard.cli import main
-from toolrm_guard.report import render, summarise
+from toolrm_guard.report import ModeFigures, render, summarise
 
 TOOLS = [{"name": "get_mail"}, {"name": "delete_mail"}]
 RATES = {"get_mail": 0.9, "delete_mail": 0.1}
@@ -95,3 +96,96 @@ def test_a_store_that_is_not_there_is_named_and_not_created(
 def test_an_empty_store_says_so(tmp_path: Path) -> None:
     with TraceStore(tmp_path / "t.db") as store:
         assert render(summarise(store.reviews(), store.outcomes())) == "The store holds no reviews."
+
+
+PATH = {"type": "object", "properties": {"path": {"type": "string"}}}
+BY_PATH = [{"name": "delete_mail", "parameters": PATH}]
+
+
+def delete(path: str, call_id: str = "c0") -> dict[str, Any]:
+    return {"tool_calls": [{"name": "delete_mail", "args": {"path": path}, "id": call_id}]}
+
+
+def digest(path: str) -> str:
+    return Call(name="delete_mail", arguments={"path": path}).digest
+
+
+def guarded(store: TraceStore, rates: dict[str, float], **policy: Any) -> Guard:
+    """A guard that rates a call by its first argument."""
+
+    def rated(request: ScoreRequest) -> list[float]:
+        return [rates.get(c.calls[0].arguments["path"], 0.9) for c in request.candidates]
+
+    return Guard(FakeScorer(rated), store=store, policy=Policy(max_corrections=0, **policy))
+
+
+def figures_of(store: TraceStore) -> ModeFigures:
+    assert store.flush()
+    return summarise(store.reviews(), store.outcomes())["enforce"]
+
+
+def test_a_call_id_that_comes_again_in_a_later_turn_is_another_call(tmp_path: Path) -> None:
+    with TraceStore(tmp_path / "t.db") as store:
+        guard = guarded(store, {})
+        for path, ok in (("a", True), ("b", False)):
+            guard.review("Tidy", BY_PATH, [delete(path)])
+            guard.record_outcome("c0", ok=ok, kind="execution", digest=digest(path))
+        tool = figures_of(store).tools["delete_mail"]
+    assert (tool.succeeded["passed"], tool.failed["passed"]) == (1, 1)
+
+
+def test_an_outcome_without_a_digest_is_joined_by_its_id(tmp_path: Path) -> None:
+    with TraceStore(tmp_path / "t.db") as store:
+        guard = guarded(store, {})
+        guard.review("Tidy", BY_PATH, [delete("a")])
+        guard.record_outcome("c0", ok=False, kind="task")
+        tool = figures_of(store).tools["delete_mail"]
+    assert tool.failed == {"passed": 1}
+
+
+@pytest.mark.parametrize("went", [(False, True), (True, False)])
+def test_a_call_that_was_tried_again_went_as_it_did_last(
+    tmp_path: Path, went: tuple[bool, bool]
+) -> None:
+    with TraceStore(tmp_path / "t.db") as store:
+        guard = guarded(store, {})
+        guard.review("Tidy", BY_PATH, [delete("a")])
+        for ok in went:
+            guard.record_outcome("c0", ok=ok, kind="execution", digest=digest("a"))
+        tool = figures_of(store).tools["delete_mail"]
+    assert (tool.succeeded["passed"], tool.failed["passed"]) == (went[1], went[0])
+
+
+def test_an_edited_call_is_counted_once_as_its_last_review_left_it(tmp_path: Path) -> None:
+    with TraceStore(tmp_path / "t.db") as store:
+        guard = guarded(store, {"a": 0.1, "b": 0.1}, destructive=Rule(on_low="escalate"))
+        first = guard.review("Tidy", BY_PATH, [delete("a")])
+        for path in ("b", "c"):  # edited, held again, and edited once more
+            guard.review("Tidy", BY_PATH, [delete(path)], parent_id=first.id)
+        found = figures_of(store)
+    assert found.tools["delete_mail"].fates == {"passed": 1}
+    assert found.decisions == {"escalate": 2, "execute": 1}
+    assert not found.effects
+
+
+def test_what_a_turn_held_beside_an_edited_call_keeps_its_fate(tmp_path: Path) -> None:
+    both = {"tool_calls": [*delete("a")["tool_calls"], *delete("b", "c1")["tool_calls"]]}
+    with TraceStore(tmp_path / "t.db") as store:
+        guard = guarded(store, {"a": 0.1}, destructive=Rule(on_low="escalate"))
+        first = guard.review("Tidy", BY_PATH, [both])
+        guard.review("Tidy", BY_PATH, [delete("c")], parent_id=first.id)
+        found = figures_of(store)
+    assert found.tools["delete_mail"].fates == {"escalated": 1, "passed": 1}
+
+
+def test_a_draft_that_was_sent_back_counts_as_corrected_beside_its_correction(
+    tmp_path: Path,
+) -> None:
+    with TraceStore(tmp_path / "t.db") as store:
+        guard = Guard(FakeScorer(rate), store=store)
+        first = guard.review("Tidy", TOOLS, [call("delete_mail", "c0")])
+        candidates = [call("delete_mail", "c0"), call("get_mail", "d0")]
+        guard.review("Tidy", TOOLS, candidates, round=1, parent_id=first.id)
+        found = figures_of(store)
+    assert found.tools["delete_mail"].fates == {"corrected": 1}
+    assert found.tools["get_mail"].fates == {"passed": 1}

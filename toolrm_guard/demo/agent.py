@@ -71,7 +71,7 @@ def guarded_agent(episode: Episode, model: ChatRunnable, guard: Guard, *, n: int
     """Return the same loop with a guard between the model and its tools."""
     tools = episode.tools
     graph = _graph(model)
-    graph.add_node("guard", guard_node(guard, tools, model=model, n=n))
+    graph.add_node("guard", guard_node(guard, tools, model=model, n=n, model_node="model"))
     graph.add_node("tools", guarded_tool_node(tools, guard))
     graph.add_edge("model", "guard")
     return graph.compile()

@@ -37,7 +37,6 @@ def test_contenders_are_timed_on_the_same_candidates(records: Path) -> None:
     rates = bench.scorer_rates(cases * 50, rounds=3)
     assert [rate.name for rate in rates][:2] == ["rule score", "rule score, parsing included"]
     assert all(rate.least <= rate.median <= rate.most for rate in rates)
-    assert rates[0].median > rates[1].median
 
 
 def test_a_build_is_timed_with_its_memory(records: Path) -> None:
