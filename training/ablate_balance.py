@@ -7,7 +7,8 @@ r"""Which dimension of BMDS helps: `lite` trained on equal numbers of pairs, dra
 Draws from the stages of a finished build at random, by BMDS, and by BMDS without each of its
 dimensions, trains one model a draw and seed, and prints the accuracy on the development pairs with
 95% intervals over prompts, and the difference to random sampling, paired. `lite` sees features of
-one pair at a time; every source weighs what its pairs do.
+one pair at a time; every source weighs what its pairs do. `min_natural_share` is 0 in every arm,
+whatever the build's own was: a share that is held up by itself would be a sixth dimension.
 """
 
 import argparse

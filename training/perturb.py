@@ -10,13 +10,17 @@ from collections.abc import Iterator, Mapping
 from toolrm_guard.calls import Candidate
 from training import call_edits, value_edits
 from training.subject import Edit, Labelled, Subject, ValuePool, fits_type, with_arguments
-from training.value_edits import value_edit
+from training.value_edits import only_rewritten, value_edit
 
 __all__ = ["Labelled", "Subject", "ValuePool", "edit_names", "perturb", "right_variants"]
 
 
 def perturb(subject: Subject, count: int) -> list[Labelled]:
-    """Return up to `count` different wrong candidates of the subject's right calls."""
+    """Return up to `count` different wrong candidates of the subject's right calls.
+
+    What differs from the right calls in writing alone (case, joints, the notation of a date) is not
+    among them, since nobody could say that it is wrong.
+    """
     right = Candidate(calls=subject.calls).canonical
     edits = NO_CALL_EDITS if not subject.calls else CALL_EDITS
     if len(subject.calls) > 1:
@@ -29,7 +33,7 @@ def perturb(subject: Subject, count: int) -> list[Labelled]:
             break
         name = subject.rng.choices(names, weights)[0]
         calls = edits[name][0](subject)
-        if calls is None:
+        if calls is None or only_rewritten(subject, calls):
             continue
         text = subject.rng.choice(_EXCUSES) if not calls else ""
         candidate = Candidate(text=text, calls=calls)

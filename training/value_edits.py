@@ -1,6 +1,8 @@
 """Edits of one value of one call; a change that returns None does not apply."""
 
+import datetime
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -159,3 +161,74 @@ def retyped(subject: Subject, name: str, value: Any, schema: Mapping[str, Any]) 
 def value_edit(change: Callable[[Subject, str, Any, Mapping[str, Any]], object]) -> Edit:
     """Return an edit that applies a change to one value."""
     return lambda subject: edit_value(subject, change)
+
+
+def only_rewritten(subject: Subject, calls: Calls) -> bool:
+    """Tell whether calls say what the right ones do, in another writing: `New_York`, `6 May 2024`.
+
+    Writing counts where the schema fixes it with an enum, a const, a format or a pattern.
+    """
+    if len(calls) != len(subject.calls) or not calls:
+        return False
+    for new, right in zip(calls, subject.calls, strict=True):
+        if new.name != right.name or new.arguments.keys() != right.arguments.keys():
+            return False
+        properties = subject.tools[right.name].properties
+        for name, value in right.arguments.items():
+            if not _same_meaning(new.arguments[name], value, properties.get(name)):
+                return False
+    return True
+
+
+def _same_meaning(new: object, right: object, schema: object) -> bool:
+    schema = schema if isinstance(schema, Mapping) else {}
+    if any(key in schema for key in ("enum", "const", "format", "pattern")):
+        return new == right and type(new) is type(right)
+    if isinstance(new, str) and isinstance(right, str):
+        return new == right or _same_text(new, right)
+    if isinstance(new, list) and isinstance(right, list):
+        items = schema.get("items")
+        return len(new) == len(right) and all(map(_same_meaning, new, right, [items] * len(new)))
+    if isinstance(new, dict) and isinstance(right, dict):
+        inner = schema.get("properties")
+        inner = inner if isinstance(inner, Mapping) else {}
+        return new.keys() == right.keys() and all(
+            _same_meaning(new[key], right[key], inner.get(key)) for key in right
+        )
+    return new == right and type(new) is type(right)
+
+
+def _same_text(new: str, right: str) -> bool:
+    if _dates(new) & _dates(right):
+        return True
+    plain = _plain_text(right)
+    return bool(plain) and _plain_text(new) == plain
+
+
+# A sign, a decimal point or a joint between digits says something: 1.5 is not 15.
+_JOINTS = re.compile(r"""(?<!\d)(?<!^)[-.,:/]|[-.,:/](?!\d)|[\s_;!?'"()\[\]\\]+""")
+
+
+def _plain_text(text: str) -> str:
+    return _JOINTS.sub("", unicodedata.normalize("NFKC", text).casefold())
+
+
+_DATE_FORMS = (
+    "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y",
+    "%d.%m.%Y", "%B %d, %Y", "%B %d %Y", "%d %B %Y", "%b %d, %Y", "%b %d %Y", "%d %b %Y",
+)  # fmt: skip
+
+
+def _dates(text: str) -> set[datetime.date]:
+    """Return the days that a text may name; more than one where day and month could be swapped."""
+    if not any(letter.isdigit() for letter in text):
+        return set()
+    match = re.fullmatch(r"(.*?)(?:[T ]00:00(?::00(?:\.0+)?)?Z?)?", text.strip())
+    day = match.group(1) if match else text
+    found = set()
+    for form in _DATE_FORMS:
+        try:
+            found.add(datetime.datetime.strptime(day, form).replace(tzinfo=datetime.UTC).date())
+        except ValueError:
+            continue
+    return found

@@ -18,6 +18,7 @@ from training.perturb import (
     perturb,
     right_variants,
 )
+from training.value_edits import only_rewritten
 
 TRIP = Tool(
     name="book_trip",
@@ -125,3 +126,54 @@ def test_a_variant_spells_out_defaults_and_stays_right() -> None:
 
 def test_where_no_call_is_right_every_edit_calls() -> None:
     assert all(item.candidate.calls for item in made())
+
+
+def rewritten(right: object, new: object, **schema: Any) -> bool:
+    tool = Tool(name="t", parameters={"type": "object", "properties": {"a": schema}})
+    asked = Subject(
+        request="x", tools=ToolSet([tool]), calls=(Call(name="t", arguments={"a": right}),),
+        pool=ValuePool(), rng=random.Random(0),
+    )  # fmt: skip
+    return only_rewritten(asked, (Call(name="t", arguments={"a": new}),))
+
+
+@pytest.mark.parametrize(
+    ("right", "new", "same"),
+    [
+        ("New York", "new_york", True),
+        ("New York", "NewYork.", True),
+        ("A-1", "a 1", True),
+        ("New York", "York", False),
+        ("2024-05-06", "06/05/2024", True),
+        ("2024-05-06", "05/06/2024", True),
+        ("2024-05-06", "May 6, 2024", True),
+        ("2024-05-06", "2024-05-06T00:00:00", True),
+        ("2024-05-06", "2024-05-07", False),
+        ("2024-05-06", "2024-06-05", False),
+        ("1.5", "15", False),
+        ("-5", "5", False),
+        ("C++", "C", False),
+        ("", "?", False),
+        (["Bern", {"b": "x y"}], ["bern", {"b": "x_y"}], True),
+        (["Bern"], "Bern", False),
+        (1, 1.0, False),
+        (1, True, False),
+    ],
+)
+def test_another_writing_of_a_value_is_told_from_another_value(
+    right: object, new: object, same: bool
+) -> None:
+    assert rewritten(right, new) is same
+
+
+@pytest.mark.parametrize(
+    "schema", [{"enum": ["New York"]}, {"format": "date"}, {"pattern": "^N"}, {"const": "New York"}]
+)
+def test_writing_counts_where_the_schema_fixes_it(schema: dict[str, Any]) -> None:
+    assert not rewritten("New York", "new york", **schema)
+
+
+def test_no_edit_only_rewrites_the_right_answer() -> None:
+    for seed in range(60):
+        asked = subject(ONE, seed=seed)
+        assert not any(only_rewritten(asked, item.candidate.calls) for item in perturb(asked, 8))

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from toolrm_guard.errors import GuardError
 from training.preferences.build import Build
-from training.preferences.config import read_config
+from training.preferences.config import PipelineConfigError, check_entries, read_config
 from training.preferences.engines import make_engine
 from training.preferences.inputs import find_inputs
 
@@ -37,7 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _build(args: argparse.Namespace) -> int:
+    if args.workers < 1:
+        raise PipelineConfigError(f"--workers is {args.workers}; at least 1 is needed")
     config = read_config(args.config)
+    check_entries(config, str(args.config))
     inputs = find_inputs(config, args.data or args.config.parent)
     args.out.mkdir(parents=True, exist_ok=True)
     engine = make_engine(args.engine, args.workers, args.out / "stages" / "scratch")

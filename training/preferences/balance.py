@@ -28,7 +28,10 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """What sampling looks at, one row a pair: 27 bytes each, so ten million pairs fit in 270 MB.
+    """What sampling looks at, one row a pair: 27 bytes each once made.
+
+    Making and sorting them needs more: 77 bytes a pair at the peak (measured on a million pairs),
+    so ten million pairs take 770 MB.
 
     Attributes:
         source: (pairs,) code of the source.

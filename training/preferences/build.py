@@ -11,8 +11,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -22,16 +21,18 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from toolrm_guard.calls import canonical_json
+from toolrm_guard.errors import ConfigurationError
 from training.preferences import card, sampling
 from training.preferences.balance import balance, columns_of, tie_break
 from training.preferences.chain import Chain
 from training.preferences.codec import context_from_json, to_json
 from training.preferences.config import BuildConfig
 from training.preferences.engines import Engine
-from training.preferences.funnel import Tally, funnel, funnel_table, problems
+from training.preferences.funnel import Tally, funnel, funnel_table, is_lost, problems
 from training.preferences.inputs import Input
 from training.preferences.pairs import Link
-from training.preferences.rows import Dropped
+from training.preferences.rows import Context, Dropped
+from training.preferences.samplers.base import requests_made
 from training.preferences.shards import ShardWriter, Stored, finished, read_rows, rows_of
 from training.preferences.sources import open_source
 from training.preferences.split import split
@@ -59,6 +60,7 @@ class Build:
 
     def run(self) -> dict[str, Any]:
         """Build, write everything, and return the report."""
+        self._refuse_a_strange_folder()
         self._announce()
         self._stage("read", self._read_settings(), self._read)
         self._chain("clean", {}, Chain(name="clean", config=self.config))
@@ -121,27 +123,22 @@ class Build:
             return self._stage(name, settings, make)
 
     def _read(self, writer: ShardWriter, tally: Tally) -> dict[str, Any]:
-        kept: dict[str, int] = {}
         with self._progress("read"):
             for entry in self.inputs:
                 source = entry.source
                 for row in open_source(source.name, entry.path, **source.options):
-                    if isinstance(row, Dropped):
-                        tally.drop(row)
-                        tally.count("read", "in", int(row.stage == "read"))
-                        continue
-                    tally.count("read", "in")
-                    tally.count("read", "out")
-                    kept[row.source] = kept.get(row.source, 0) + 1
-                    writer.add(to_json(row))
-        return {"sources": dict(sorted(kept.items()))}
+                    tally.read(entry.shown, row)
+                    if not isinstance(row, Dropped):
+                        writer.add(to_json(row))
+        return {}
 
     def _sample(self) -> None:
         """Run the samplers, those of the workers on the engine, the others here."""
         before = self._stored[-1]
         settings: list[object] = [self.config.seed]
-        contexts = map(context_from_json, rows_of(before.shards))
-        draws = sampling.make_draws(self.config, contexts)
+        draws = sampling.make_draws(
+            self.config, lambda: map(context_from_json, rows_of(before.shards))
+        )
         self._announce_requests(draws, before.rows)
         made = 0
         for number, together in enumerate(sampling.batches(draws)):
@@ -164,11 +161,10 @@ class Build:
         before = self._stored[-1]
 
         def make(writer: ShardWriter, tally: Tally) -> dict[str, Any]:
-            contexts = map(context_from_json, rows_of(before.shards))
-            given = (
-                sampling.starting(context, self.config) if first else context
-                for context in contexts
-            )
+            def given() -> Iterator[Context]:
+                for context in map(context_from_json, rows_of(before.shards)):
+                    yield sampling.starting(context, self.config) if first else context
+
             with self._progress(f"sample: {draw.sampler.name}"):
                 for row in sampling.sample_in_driver(given, draw, self.config.seed):
                     if isinstance(row, Dropped):
@@ -178,6 +174,8 @@ class Build:
                     tally.count("sample", "out")
                     # One row in, one row out, so the number is the same.
                     writer.add(to_json(row), writer.count)
+            if requests := requests_made(draw.sampler):
+                tally.count("sample", "requests", requests)
             return {}
 
         return make
@@ -202,10 +200,20 @@ class Build:
                 following = next(wanted, None)
         tally.count("balance", "in", before.rows)
         tally.count("balance", "out", writer.count)
-        _drop_many(tally, "balance", "duplicate_pair", chosen.duplicates, "the same pair again")
         left = before.rows - chosen.duplicates - writer.count
-        _drop_many(tally, "balance", "not_sampled", left, "the target is reached")
-        return {"groups": {name: list(counts) for name, counts in chosen.groups.items()}}
+        dropped = (
+            ("duplicate_pair", chosen.duplicates, "the same pair again"),
+            ("not_sampled", left, "the target is reached"),
+        )
+        return {
+            "groups": {name: list(counts) for name, counts in chosen.groups.items()},
+            # Counted at once: there may be ten million.
+            "drops": [
+                {"stage": "balance", "reason": reason, "count": count,
+                 "example": {"id": "", "detail": detail}}
+                for reason, count, detail in dropped if count
+            ],
+        }  # fmt: skip
 
     def _split(self, writer: ShardWriter, tally: Tally) -> dict[str, Any]:
         before = self._stored[-1]
@@ -229,6 +237,9 @@ class Build:
 
     def _finish(self, contexts: Stored, selected: Stored) -> dict[str, Any]:
         self._forget_other_stages()
+        # Report and card speak of the data beside them, so they go before it changes.
+        for name in _SPEAKS_OF_DATA:
+            (self.out / name).unlink(missing_ok=True)
         with self._progress("shapes"):
             started = time.monotonic()
             data = write_shapes(contexts, selected, self.config, self.out / "data")
@@ -244,17 +255,30 @@ class Build:
             "notes": _notes(self.config, selected, data["counts"]),
             "config": self.config.model_dump(mode="json"),
             "inputs": [{"path": i.shown, "sha256": i.sha256} for i in self.inputs],
-            "sources": manifests[0]["sources"],
+            "sources": manifests[0].get("sources", {}),
             "funnel": stages,
             "balance": next(m["groups"] for m in manifests if "groups" in m),
             "split": selected.manifest["split"],
             "dataset": data,
         }
-        text = json.dumps(report, indent=1, ensure_ascii=False)
-        (self.out / "report.json").write_text(text + "\n", encoding="utf-8", newline="\n")
         card.write_card(report, self.out)
+        text = json.dumps(report, indent=1, ensure_ascii=False)
+        partial = self.out / "report.json.partial"
+        partial.write_text(text + "\n", encoding="utf-8", newline="\n")
+        partial.rename(self.out / "report.json")  # last: a folder with a report is whole
         self.console.print(funnel_table(stages))
         return report
+
+    def _refuse_a_strange_folder(self) -> None:
+        """Raise ConfigurationError if the folder holds what no build made: `data` is replaced."""
+        found = self.out.iterdir() if self.out.is_dir() else ()
+        strange = sorted(path.name for path in found if path.name != "stages")
+        if not strange or any((self.out / "stages").glob("[0-9]*-*")) or _is_report(self.out):
+            return
+        raise ConfigurationError(
+            f"--out {self.out} is not empty ({', '.join(strange[:5])}) and holds no earlier build; "
+            "name a folder that is new or empty, or one that a build has made"
+        )
 
     def _forget_other_stages(self) -> None:
         """Remove what a build with other samplers, or one that was killed, left behind."""
@@ -317,11 +341,6 @@ class _Progress:
         self._progress.stop()
 
 
-def _drop_many(tally: Tally, stage: str, reason: str, count: int, detail: str) -> None:
-    for _ in range(count):
-        tally.drop(Dropped(stage=stage, reason=reason, id="", detail=detail))
-
-
 def _notes(
     config: BuildConfig, selected: Stored, counts: Mapping[str, Mapping[str, int]]
 ) -> list[str]:
@@ -352,30 +371,38 @@ def _notes(
 
 
 def _lost_requests(stored: Stored) -> bool:
-    return any(drop["stage"] == "sample" for drop in stored.manifest["drops"])
+    return any(
+        drop["stage"] == "sample" and is_lost("sample", drop["reason"])
+        for drop in stored.manifest["drops"]
+    )
 
 
-_LIBRARY = (
-    "calls", "critic_prompt", "labelled", "messages", "prompt", "relevance", "rule_score", "tools",
-    "validation",
-)  # fmt: skip
+_SPEAKS_OF_DATA = ("report.json", "README.md")
+
+
+def _is_report(out: Path) -> bool:
+    try:
+        report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(report, dict) and {"funnel", "dataset", "split"} <= report.keys()
 
 
 @cache
 def _code_digest() -> str:
-    """Return the hash of the code that stages run; new code makes every stage new."""
+    """Return the hash of the code that stages may run; new code makes every stage new.
+
+    All of the library counts: a list of the modules that matter would be wrong some day.
+    """
     digest = hashlib.sha256()
     root = Path(__file__).parents[2]
-    files: Iterable[Path] = sorted(_sources(root))
-    for file in files:
+    for file in sorted(_sources(root)):
         digest.update(file.relative_to(root).as_posix().encode())
-        with suppress(FileNotFoundError):
-            digest.update(file.read_bytes())
+        digest.update(file.read_bytes())
     return digest.hexdigest()
 
 
 def _sources(root: Path) -> Iterator[Path]:
-    yield from (root / "toolrm_guard" / f"{name}.py" for name in _LIBRARY)
-    yield from (root / "training").glob("*edit*.py")
-    yield from (root / "training" / name for name in ("perturb.py", "subject.py"))
+    yield from (root / "toolrm_guard").rglob("*.py")
+    yield from (root / "training").glob("*.py")
     yield from (root / "training" / "preferences").rglob("*.py")

@@ -1,11 +1,13 @@
 """The dataset card: what is in it, where it came from, what was dropped, its licences."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from training.preferences.outputs import FORMATS
 from training.preferences.plots import write_plots
+
+_NONE_STATED = "none stated: do not redistribute"
 
 
 def write_card(report: Mapping[str, Any], out: Path) -> None:
@@ -40,11 +42,13 @@ def _body(report: Mapping[str, Any], plots: list[str]) -> Iterator[str]:
     yield ""
     yield (
         f"{total:,} pairs of assistant turns that call tools ({sides.get('train', 0):,} train, "
-        f"{sides.get('validation', 0):,} validation), one better than the other by the rule score "
-        "of ToolRM (arXiv 2510.26167). "
+        f"{sides.get('validation', 0):,} validation), one better than the other. The recipe is "
+        "that of ToolRM (arXiv 2510.26167), not ours: rule score, pairs of any two scores, "
+        "Balanced Multi-Dimensional Sampling. Ours are the labels, the edits and the split. "
         f"{natural / max(total, 1):.1%} of the rejected sides are errors that a model made by "
         "itself; the others are edits of a right answer, labelled with the error that they make."
     )
+    yield from _labels(counts, total)
     for note in (*report["notes"], *report["problems"]):
         yield ""
         yield f"Note: {note}."
@@ -65,6 +69,31 @@ def _body(report: Mapping[str, Any], plots: list[str]) -> Iterator[str]:
         yield f"![{plot.removesuffix('.png')}](plots/{plot})"
 
 
+def _labels(counts: Mapping[str, Mapping[str, int]], total: int) -> Iterator[str]:
+    """Say how often the rule score is not what decides."""
+    by_source = counts.get("label_by_source", {})
+    decided = sum(by_source.values())
+    against = counts.get("decided_by", {}).get("label, rule sees no such difference", 0)
+    yield ""
+    if not decided:
+        yield "In every pair the rule score alone says which side is better."
+        return
+    where = ", ".join(f"{source} {count:,}" for source, count in by_source.items())
+    yield (
+        f"In {decided:,} pairs ({decided / max(total, 1):.1%}: {where}) a label of the source, not "
+        "the rule score, makes the chosen side right. By the rule score alone "
+        f"{against:,} of these would be level or the other way round."
+    )
+
+
+def _licence(found: Sequence[str | None]) -> str:
+    """Return every licence of a source; a row without one speaks for the source."""
+    stated = ", ".join(name for name in found if name)
+    if None not in found:
+        return stated
+    return f"{stated}; for some rows {_NONE_STATED}" if stated else _NONE_STATED
+
+
 def _sources(report: Mapping[str, Any], total: int) -> Iterator[str]:
     counts, licences = report["dataset"]["counts"], report["dataset"]["licences"]
     yield ""
@@ -73,7 +102,7 @@ def _sources(report: Mapping[str, Any], total: int) -> Iterator[str]:
     yield "| source | licence | pairs | share | natural errors | validation |"
     yield "| --- | --- | ---: | ---: | ---: | ---: |"
     for source, count in counts.get("source", {}).items():
-        licence = licences[source] or "none stated: do not redistribute"
+        licence = _licence(licences[source])
         natural = counts.get("natural_by_source", {}).get(source, 0)
         held = counts.get("validation_by_source", {}).get(source, 0)
         yield (
@@ -85,7 +114,7 @@ def _sources(report: Mapping[str, Any], total: int) -> Iterator[str]:
         "The strictest licence of what a subset holds is that of the subset. The column `licence` "
         "says it for every pair."
     )
-    if None in licences.values():
+    if any(None in found for found in licences.values()):
         yield ""
         yield "As a whole this dataset must not be redistributed: sources without a licence are in."
 
@@ -134,14 +163,26 @@ def _funnel(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _split(report: Mapping[str, Any]) -> Iterator[str]:
-    made = report["split"]
+    made, tools = report["split"], report["dataset"]["tools"]
+    held = report["dataset"]["counts"].get("side", {}).get("validation", 0)
     yield ""
     yield "## Split"
     yield ""
     yield (
-        "No prompt, no set of tools and no group of a source stands on both sides: pairs that "
-        f"share one hang together. {made['components']:,} components; the largest holds "
-        f"{made['largest']['pairs']:,} pairs ({', '.join(made['largest']['sources'])})."
+        "No prompt (its messages), no whole set of tools and no group of a source stands on both "
+        f"sides: pairs that share one hang together. {made['components']:,} components; the "
+        f"largest holds {made['largest']['pairs']:,} pairs "
+        f"({', '.join(made['largest']['sources'])})."
+    )
+    yield ""
+    shared = tools["validation_pairs_with_a_tool_of_train"]
+    yield (
+        f"Single tools do stand on both sides, in different sets: {tools['in_both']:,} of the "
+        f"{tools['validation']:,} tools of validation, by name, are offered in train, too "
+        f"({shared:,} of {held:,} pairs for validation offer at least one). Validation does not "
+        "measure how a model does on tools that it never saw."
+        if tools["in_both"]
+        else "No tool of validation, by name, is offered in train."
     )
 
 

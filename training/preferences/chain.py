@@ -19,9 +19,9 @@ from training.preferences import (
     pairs,
     references,
     roles,
-    rule_score,
     sampling,
     schemas,
+    scoring,
     segment,
 )
 from training.preferences.config import BuildConfig
@@ -92,7 +92,7 @@ class Chain:
             return [("sample", draw)]
         if self.name == "score":
             score = partial(
-                rule_score.score_responses, include_reference=config.pairs.include_reference
+                scoring.score_responses, include_reference=config.pairs.include_reference
             )
             return [("rule_score", score), ("difficulty", difficulty.difficulty)]
         link = partial(

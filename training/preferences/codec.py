@@ -42,26 +42,28 @@ def context_from_json(text: str) -> Context:
     return _context(json.loads(text))
 
 
-def pair_from_json(text: str) -> Pair:
-    """Read back a pair."""
-    raw = json.loads(text)
-    return Pair(
-        id=raw["id"],
-        context=_context(raw["context"]),
-        chosen=_response(raw["chosen"]),
-        rejected=_response(raw["rejected"]),
-        intensity=raw["intensity"],
-        complexity=raw["complexity"],
-    )
-
-
 def turn_key(response: Response) -> str:
     """Return what makes two responses the same turn: calls in any order, and text."""
-    calls = sorted(canonical_json(call) for call in response.calls)
-    return canonical_json([calls, response.text])
+    return canonical_json([_call_keys(response), response.text.strip()])
+
+
+def meaning_key(response: Response) -> str:
+    """Return what makes two responses the same answer: the calls, or the text where none are.
+
+    Calls are equal where the rule score says so: in any order, and `1` is `1.0`.
+    """
+    return canonical_json(_call_keys(response) or response.text.strip())
 
 
 def prompt_key(context: Context) -> str:
+    """Return the hash of the messages before the turn.
+
+    Without the tools: the same request with another tool beside it would leak just as well.
+    """
+    return digest(canonical_json(context.messages))
+
+
+def shown_key(context: Context) -> str:
     """Return the hash of all that is shown before the turn: messages and tools."""
     return digest(canonical_json([context.messages, context.tools]))
 
@@ -78,6 +80,24 @@ def toolset_key(context: Context) -> str:
 def digest(text: str) -> str:
     """Return 128 bits of sha256 in hex: enough to tell billions of rows apart."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
+
+
+def _call_keys(response: Response) -> list[str]:
+    return sorted(
+        canonical_json([call.get("name"), _one_number(call.get("arguments"))])
+        for call in response.calls
+    )
+
+
+def _one_number(value: object) -> object:
+    """Return a value with whole floats as integers, as JSON Schema and the rule score see them."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {str(key): _one_number(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_one_number(item) for item in value]
+    return value
 
 
 def _plain(row: Row) -> dict[str, Any]:

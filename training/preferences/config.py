@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from toolrm_guard.errors import ConfigurationError
+from training.preferences import samplers, sources
 
 Shape = Literal["trl_explicit", "trl_implicit", "critique", "pointwise", "openrlhf", "verl"]
 
@@ -119,7 +120,8 @@ class BuildConfig(_Section):
     Attributes:
         seed: Everything random follows from it and from the rows.
         max_lost_share: Share of rows (at `read`) and of requests (at `sample`) that may be lost to
-            damage before the build counts as not whole.
+            damage before the build counts as not whole. Damage that hides its extent (a file that
+            breaks off) is never excused.
     """
 
     sources: tuple[SourceConfig, ...] = Field(min_length=1)
@@ -165,6 +167,24 @@ def parse_config(raw: Mapping[str, Any], where: str = "the configuration") -> Bu
         raise PipelineConfigError(f"{where}: {at}: {first['msg']}{shown}") from exc
     _check(config, where)
     return config
+
+
+def check_entries(config: BuildConfig, where: str = "the configuration") -> None:
+    """Check names and options of sources and samplers, and that API keys are there.
+
+    Not a part of `read_config`: it loads what the samplers need, which takes seconds for models.
+
+    Raises:
+        PipelineConfigError: If one is wrong; an unknown name comes with the nearest known one.
+    """
+    try:
+        for source in config.sources:
+            sources.check(source.name, source.options)
+        for sampler in config.samplers:
+            samplers.check(sampler.name, sampler.options)
+            samplers.make(sampler.name, sampler.options)
+    except ConfigurationError as exc:
+        raise PipelineConfigError(f"{where}: {exc}") from exc
 
 
 def _check(config: BuildConfig, where: str) -> None:

@@ -15,10 +15,14 @@ from training.preferences.rows import Dropped, JsonObject, Trajectory
 STAGE = "faults"
 
 _FAILURE = re.compile(
-    r"\s*(?:error\b|exception\b|traceback \(most recent call last\)|\w*(?:error|exception)\s*:)",
+    # `Error`, `Error: x`, `Error (404): x`, `Error 404`, `Error occurred`; no `Error correction`.
+    r"\s*(?:(?:error|exception)\s*(?:$|[:!.,;\[(]|-\s|\d|(?:occurred|while|when|in|at|from|code)\b)"
+    r"|(?:error|exception)[ \t]*\n|traceback \(most recent call last\)"
+    r"|[\w.]+(?:error|exception)\s*:|failed to\b)",
     re.I,
 )
 _BAD_STATUS = {"error", "failed", "failure", "exception"}
+_FIRST_BAD_STATUS = 400
 
 
 def faults(trajectory: Trajectory) -> Iterator[Trajectory | Dropped]:
@@ -39,7 +43,9 @@ def faults(trajectory: Trajectory) -> Iterator[Trajectory | Dropped]:
             at = f"{trajectory.id}:{target}"
             yield Dropped(stage=STAGE, reason=reason, id=at, detail=detail[:500])
     if kept:
-        yield dataclasses.replace(trajectory, targets=tuple(kept))
+        # They answer the last target; on another turn they would be answers to another question.
+        recorded = trajectory.recorded if kept[-1] == targets[-1] else ()
+        yield dataclasses.replace(trajectory, targets=tuple(kept), recorded=recorded)
     elif not targets:
         detail = "no turn of the assistant to learn from"
         yield Dropped(stage=STAGE, reason="no_target", id=trajectory.id, detail=detail)
@@ -62,14 +68,26 @@ def is_failure(result: str) -> bool:
     """Tell whether a tool's result says that its call failed."""
     if _FAILURE.match(result):
         return True
-    if not result.lstrip().startswith("{"):
+    if not result.lstrip().startswith(("{", "[")):
         return False
     try:
         value = json.loads(result)
     except (ValueError, RecursionError):
         return False
-    error, status = value.get("error"), value.get("status")
-    return bool(error) or (isinstance(status, str) and status.lower() in _BAD_STATUS)
+    items = value if isinstance(value, list) else [value]
+    # Of several results one may have failed while the others answer the request.
+    return bool(items) and all(isinstance(item, dict) and _says_failed(item) for item in items)
+
+
+def _says_failed(value: Mapping[str, object]) -> bool:
+    if any(value.get(key) for key in ("error", "errors", "exception")):
+        return True
+    if value.get("success") is False:
+        return True
+    status = value.get("status")
+    if isinstance(status, str):
+        return status.lower() in _BAD_STATUS
+    return isinstance(status, int) and _FIRST_BAD_STATUS <= status < 600
 
 
 def _problem(

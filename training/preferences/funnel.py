@@ -6,17 +6,40 @@ from typing import Any
 from rich.table import Table
 
 from training.preferences.chain import UNITS
-from training.preferences.rows import Dropped
+from training.preferences.rows import Dropped, Trajectory
 
 MAX_DETAIL = 300
 
 DAMAGE = frozenset(
     {
         "bad_json", "bad_number", "bad_record", "bad_text", "damaged_file", "damaged_gzip",
-        "line_too_long", "not_an_object", "not_utf8", "truncated",
+        "line_too_long", "not_an_object", "not_utf8", "trailing_data", "truncated",
     }
 )  # fmt: skip
 """Reasons of `read` that mean bytes were lost, where others mean that a row is of no use."""
+
+UNMEASURED = frozenset({"damaged_file", "damaged_gzip", "trailing_data", "truncated"})
+"""Damage that hides how many rows are lost: one drop may stand for half a file, so no share of the
+rows excuses it."""
+
+NOT_LOST = frozenset({"bad_tool", "malformed_call", "unknown_tool", "unsuitable_prompt"})
+"""Reasons of `sample` for which nothing is lost: the model answered, badly, or could never be asked
+this. Asking again gives the same."""
+
+_WHOLE_FILES = frozenset(
+    {
+        "damaged_file", "damaged_gzip", "empty_source", "ignored_file", "must_be_executed",
+        "other_language", "trailing_data",
+    }
+)  # fmt: skip
+"""Reasons of `read` that speak of a file, so that no row is counted as read."""
+
+
+def is_lost(stage: str, reason: str) -> bool:
+    """Tell whether a drop is a lost row or request; others are what a stage is for."""
+    if stage == "sample":
+        return reason not in NOT_LOST
+    return stage == "read" and reason in DAMAGE
 
 
 class Tally:
@@ -25,23 +48,46 @@ class Tally:
     def __init__(self) -> None:
         self._steps: dict[str, dict[str, int]] = {}
         self._drops: dict[tuple[str, str], dict[str, Any]] = {}
+        self._sources: dict[str, dict[str, Any]] = {}
 
     def count(self, stage: str, what: str, number: int = 1) -> None:
-        """Add to `in` or `out` of a stage."""
+        """Add to `in` or `out` of a stage, or to the `requests` of `sample`."""
         step = self._steps.setdefault(stage, {"in": 0, "out": 0})
-        step[what] += number
+        step[what] = step.get(what, 0) + number
 
     def drop(self, row: Dropped) -> None:
         """Count a dropped row; the first of its reason is kept as the example."""
-        found = self._drops.setdefault(
-            (row.stage, row.reason),
-            {"count": 0, "example": {"id": row.id, "detail": row.detail[:MAX_DETAIL]}},
-        )
+        found = self._drops.setdefault((row.stage, row.reason), {"count": 0, **_first(row)})
         found["count"] += 1
 
+    def read(self, source: str, row: Trajectory | Dropped) -> None:
+        """Count what a source yields, at `read` and for the source by itself.
+
+        A row that an adapter makes several trajectories of counts as that many.
+        """
+        counts = self._sources.setdefault(
+            source, {"read": 0, "kept": 0, "dropped": {}, "examples": {}}
+        )
+        if not isinstance(row, Dropped):
+            counts["read"] += 1
+            counts["kept"] += 1
+            self.count("read", "in")
+            self.count("read", "out")
+            return
+        self.drop(row)
+        if row.stage != "read":  # a response of a row, which may stay
+            return
+        is_row = int(row.reason not in _WHOLE_FILES)
+        counts["read"] += is_row
+        self.count("read", "in", is_row)
+        counts["dropped"][row.reason] = counts["dropped"].get(row.reason, 0) + 1
+        counts["examples"].setdefault(row.reason, _first(row)["example"])
+
     def as_json(self) -> dict[str, Any]:
-        """Return steps and drops in a fixed order."""
+        """Return steps, drops and, of `read`, sources in a fixed order."""
+        sources = {"sources": self._sources} if self._sources else {}
         return {
+            **sources,
             "steps": [
                 {"stage": name, **self._steps[name]} for name in sorted(self._steps, key=_order)
             ],
@@ -61,6 +107,8 @@ def funnel(manifests: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             # A stage that runs in parts (samplers) takes in what the first part does.
             known["in"] = known["in"] or step["in"]
             known["out"] = step["out"]
+            if "requests" in step:
+                known["requests"] = known.get("requests", 0) + step["requests"]
         for drop in manifest["drops"]:
             known = stages.setdefault(drop["stage"], _empty(drop["stage"]))
             found = known["dropped"].setdefault(drop["reason"], {"count": 0, **_example(drop)})
@@ -69,26 +117,43 @@ def funnel(manifests: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def problems(stages: Iterable[Mapping[str, Any]], max_lost_share: float) -> list[str]:
-    """Return why a build is not whole: damage at `read`, or requests lost at `sample`."""
+    """Return why a build is not whole: damage at `read`, or requests lost at `sample`.
+
+    Args:
+        stages: As `funnel` gives them.
+        max_lost_share: Share of rows, or of requests, that may be lost; damage of unknown extent is
+            a problem whatever the share.
+    """
     found = []
     for stage in stages:
-        drops = stage["dropped"]
+        name, drops = stage["stage"], stage["dropped"]
         if "empty_source" in drops:
-            found.append(f"a source holds no row: {drops['empty_source']['example']['id']}")
-        if stage["stage"] not in ("read", "sample"):
-            continue
+            found.append(f"a source or file holds no row: {_shown(drops['empty_source'])}")
+        found += [
+            f"{name}: {reason}, and nobody knows how much is lost: {_shown(drops[reason])}; mend "
+            "the input"
+            for reason in sorted(UNMEASURED & set(drops))
+            if name == "read"
+        ]
         lost = sum(
             drop["count"]
             for reason, drop in drops.items()
-            if stage["stage"] == "sample" or reason in DAMAGE
+            if is_lost(name, reason) and reason not in UNMEASURED
         )
-        share = lost / max(stage["in"], 1)
-        if share > max_lost_share:
+        made, what = stage["in"], "rows"
+        if name == "sample":
+            made, what = stage.get("requests") or stage["in"], "requests"
+        if lost / max(made, 1) > max_lost_share:
             found.append(
-                f"{stage['stage']}: {lost:,} of {stage['in']:,} lost, more than max_lost_share "
+                f"{name}: {lost:,} of {made:,} {what} lost, more than max_lost_share "
                 f"{max_lost_share:g} allows; mend the input, or raise it if the loss is known"
             )
     return found
+
+
+def _shown(drop: Mapping[str, Any]) -> str:
+    more = f" and {drop['count'] - 1:,} more" if drop["count"] > 1 else ""
+    return f"{drop['example']['id']}{more}"
 
 
 def funnel_table(stages: Iterable[Mapping[str, Any]]) -> Table:
@@ -118,6 +183,10 @@ def _empty(stage: str) -> dict[str, Any]:
         before, after = ("rows", "trajectories") if stage == "read" else ("responses", "")
     unit = before if before == after or not after else f"{before} -> {after}"
     return {"stage": stage, "unit": unit, "in": 0, "out": 0, "dropped": {}}
+
+
+def _first(row: Dropped) -> dict[str, Any]:
+    return {"example": {"id": row.id, "detail": row.detail[:MAX_DETAIL]}}
 
 
 def _example(drop: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 from training.preferences.config import BuildConfig, PipelineConfigError, SourceConfig
 from training.preferences.sources import NAMES
@@ -18,8 +19,8 @@ class Input:
     Attributes:
         source: The entry of the configuration.
         path: What the adapter is given; None for the adapter's own hub name.
-        bytes: Size on disk; 0 for what lies on the hub.
-        sha256: Of names and bytes; empty for what lies on the hub, which is not checked for change.
+        bytes: Size on disk; 0 for what lies on the hub or in a database server.
+        sha256: Of names and bytes; empty for what lies elsewhere, which is not checked for change.
     """
 
     source: SourceConfig
@@ -56,9 +57,15 @@ def find_inputs(config: BuildConfig, base: Path) -> list[Input]:
 def _input(entry: SourceConfig, base: Path) -> Input:
     if entry.path is None:
         return Input(source=entry, path=None, bytes=0, sha256="")
-    path = base / entry.path
+    if entry.name == "traces" and "://" in entry.path:
+        address = urlsplit(entry.path)
+        if address.scheme.split("+")[0] != "sqlite":
+            return _database(entry, entry.path)
+        path = base / address.path.removeprefix("/")  # an absolute path has two slashes left
+    else:
+        path = base / entry.path
     if path.exists():
-        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+        files = _files(path)
         size = sum(file.stat().st_size for file in files)
         return Input(source=entry, path=str(path), bytes=size, sha256=_digest(files, path))
     if entry.path.count("/") == 1 and not path.suffix:
@@ -69,10 +76,30 @@ def _input(entry: SourceConfig, base: Path) -> Input:
     )
 
 
+def _database(entry: SourceConfig, url: str) -> Input:
+    """Return a trace store in a database server; its URL is written to reports."""
+    address = urlsplit(url)
+    if address.password or "password" in parse_qs(address.query):
+        raise PipelineConfigError(
+            f"source {entry.name!r}: the URL of {address.hostname!r} holds a password, and reports "
+            "show URLs; leave it to the driver (PGPASSWORD or ~/.pgpass for PostgreSQL)"
+        )
+    return Input(source=entry, path=url, bytes=0, sha256="")
+
+
+def _files(path: Path) -> list[Path]:
+    """Return the files of a path, with what a SQLite file has not taken in yet."""
+    if not path.is_file():
+        return sorted(p for p in path.rglob("*") if p.is_file())
+    log = path.with_name(f"{path.name}-wal")
+    return [path, log] if log.is_file() and log.stat().st_size else [path]
+
+
 def _digest(files: Sequence[Path], root: Path) -> str:
     digest = hashlib.sha256()
     for file in files:
-        digest.update((file.relative_to(root).as_posix() if file != root else file.name).encode())
+        inside = file.is_relative_to(root) and file != root
+        digest.update((file.relative_to(root).as_posix() if inside else file.name).encode())
         with file.open("rb") as raw:
             while block := raw.read(_BLOCK):
                 digest.update(block)

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import permutations
 
-from training.preferences.codec import digest, prompt_key, toolset_key, turn_key
+from training.preferences.codec import digest, prompt_key, shown_key, toolset_key, turn_key
 from training.preferences.rows import Context, Dropped, Response
-from training.preferences.rule_score import is_edit
+from training.preferences.scoring import is_edit
 
 STAGE = "pairs"
 
@@ -27,10 +27,10 @@ class Link:
         intensity: s+ - s-, in (0, 1].
         complexity: Calls plus arguments of the chosen side.
         natural: Whether a model wrote the rejected side by itself.
-        prompt: Hash of messages and tools; no prompt may stand on both sides of a split.
+        prompt: Hash of the messages; no prompt may stand on both sides of a split.
         toolset: Hash of the tools' names; likewise. Empty where no tool is offered.
         group: The source and its own unit; likewise.
-        content: Hash of prompt and both sides; equal links teach the same.
+        content: Hash of messages, tools and both sides; equal links teach the same.
     """
 
     id: str
@@ -67,7 +67,7 @@ def pairs(
 
     See `PairsConfig` for the settings.
     """
-    prompt, toolset = prompt_key(context), toolset_key(context)
+    prompt, shown, toolset = prompt_key(context), shown_key(context), toolset_key(context)
     links: list[Link] = []
     numbered = list(enumerate(context.responses))
     keys = [turn_key(response) for response in context.responses]
@@ -86,7 +86,7 @@ def pairs(
             prompt=prompt,
             toolset=toolset,
             group=digest(f"{context.source}\n{context.group}"),
-            content=digest(f"{prompt}\n{keys[first]}\n{keys[second]}"),
+            content=digest(f"{shown}\n{keys[first]}\n{keys[second]}"),
         )
         if link.complexity > max_complexity:
             detail = f"{link.complexity} calls and arguments; {max_complexity} are allowed"

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 _WIDTH = 7.0
 _NATURAL, _EDIT = "#2f6f8f", "#d9a441"
+_MOST_ERRORS = 25
 
 
 def write_plots(report: Mapping[str, Any], folder: Path) -> list[str]:
@@ -68,18 +69,38 @@ def _complexity(counts: Mapping[str, Mapping[str, int]]) -> Figure:
 
 
 def _errors(counts: Mapping[str, Mapping[str, int]]) -> Figure:
-    found = list(counts.get("error", {}).items())[:25][::-1]
+    errors = list(counts.get("error", {}).items())  # most frequent first
+    found, hidden = errors[:_MOST_ERRORS][::-1], errors[_MOST_ERRORS:]
     figure, axes = _figure(0.26 * len(found) + 1.0)
     colours = [_NATURAL if name.startswith("natural") else _EDIT for name, _ in found]
     axes.barh([name for name, _ in found], [count for _, count in found], color=colours)
-    axes.set_xlabel("pairs, by error of the rejected side")
+    axes.set_xlabel("pairs, by error of the rejected side" + _hidden_note(hidden))
     return figure
+
+
+def _hidden_note(hidden: Sequence[tuple[str, int]]) -> str:
+    if not hidden:
+        return ""
+    pairs = sum(count for _, count in hidden)
+    return f"\n{len(hidden)} rarer errors, {pairs:,} pairs in all, are not shown"
 
 
 def _funnel(stages: Sequence[Mapping[str, Any]]) -> Figure:
-    shown = [stage for stage in stages if stage["out"]][::-1]
-    figure, axes = _figure(0.3 * len(shown) + 1.0)
-    names = [f"{stage['stage']} ({stage['unit'].split(' -> ')[-1]})" for stage in shown]
-    axes.barh(names, [stage["out"] for stage in shown], color=_NATURAL)
-    axes.set_xlabel("rows that leave the stage")
+    """Draw a panel for each unit: a pair is no smaller trajectory."""
+    panels: dict[str, list[tuple[str, int]]] = {}
+    for stage in stages:
+        if stage["out"]:
+            unit = stage["unit"].split(" -> ")[-1]
+            panels.setdefault(unit, []).append((stage["stage"], stage["out"]))
+    heights = [len(bars) + 1.5 for bars in panels.values()] or [1.0]
+    figure = Figure(figsize=(_WIDTH, 0.3 * sum(heights) + 0.6), layout="constrained")
+    grid = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)
+    for axes, (unit, bars) in zip(grid[:, 0], panels.items(), strict=False):
+        names, values = zip(*bars[::-1], strict=True)
+        axes.barh(names, values, color=_UNIT_COLOURS.get(unit, _NATURAL))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_xlabel(f"{unit} that leave the stage")
     return figure
+
+
+_UNIT_COLOURS = {"trajectories": "#6b7a8f", "contexts": _NATURAL, "pairs": _EDIT}

@@ -5,14 +5,12 @@ one cache hold; all others are pure and run in the workers.
 """
 
 import dataclasses
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from training.preferences.codec import digest
 from training.preferences.config import BuildConfig, SamplerConfig
 from training.preferences.rows import Context, Dropped, Response
-from training.preferences.rule_score import has_wrong
 from training.preferences.samplers import (
     CouldNotSample,
     ManySampler,
@@ -20,8 +18,12 @@ from training.preferences.samplers import (
     make,
     sample_each,
 )
+from training.preferences.scoring import has_wrong
 
 STAGE = "sample"
+
+Reread = Callable[[], Iterable[Context]]
+"""Gives the contexts from the first on, each time it is called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,22 +50,23 @@ class Draw:
         return isinstance(self.sampler, ManySampler)
 
 
-def make_draws(config: BuildConfig, contexts: Iterator[Context]) -> list[Draw]:
+def make_draws(config: BuildConfig, contexts: Reread) -> list[Draw]:
     """Return the samplers of a build.
 
     Args:
         config: The build's.
-        contexts: What will be sampled, to learn argument values from; read only if needed.
+        contexts: What will be sampled, to learn argument values from; read for each sampler that
+            needs it.
     """
     return [_draw(entry, contexts) for entry in config.samplers]
 
 
-def _draw(entry: SamplerConfig, contexts: Iterator[Context]) -> Draw:
+def _draw(entry: SamplerConfig, contexts: Reread) -> Draw:
     options = dict(entry.options)
     if entry.name == "perturb":
         from training.preferences.samplers.perturb import ValuePools
 
-        options["pools"] = ValuePools.learn(contexts)
+        options["pools"] = ValuePools.learn(contexts())
     sampler = make(entry.name, options)
     keeps = entry.name != "recorded"
     return Draw(
@@ -107,32 +110,28 @@ def sample(
     yield context
 
 
-def sample_in_driver(
-    contexts: Iterable[Context], draw: Draw, seed: int
-) -> Iterator[Context | Dropped]:
-    """Yield every context in order with the responses of a sampler that asks many at a time."""
-    skipped: deque[tuple[int, Context]] = deque()
-    position = 0
+def sample_in_driver(contexts: Reread, draw: Draw, seed: int) -> Iterator[Context | Dropped]:
+    """Yield every context in order with the responses of a sampler that asks many at a time.
 
-    def wanted() -> Iterator[Context]:
-        nonlocal position
-        for context in contexts:
-            if _wanted(draw, context):
-                position += 1
-                yield context
-            else:
-                skipped.append((position, context))
-
-    done = 0
-    for result in sample_each(draw.sampler, wanted(), seed):
-        while skipped and skipped[0][0] <= done:
-            yield skipped.popleft()[1]
-        if isinstance(result, Dropped):
+    Contexts are read twice, side by side: once as far ahead as the sampler asks, and once in step
+    with its results. So what the sampler skips costs no memory, however long the run of it is.
+    """
+    ahead = (context for context in contexts() if _wanted(draw, context))
+    results = sample_each(draw.sampler, ahead, seed)
+    for context in contexts():
+        if not _wanted(draw, context):
+            yield context
+            continue
+        for result in results:
+            if not isinstance(result, Dropped):
+                yield _with(result[0], result[1], draw.keeps)
+                break
             yield result
         else:
-            yield _with(result[0], result[1], draw.keeps)
-            done += 1
-    yield from (context for _, context in skipped)
+            raise RuntimeError(f"sampler {draw.sampler.name!r} did not give back {context.id}")
+    for result in results:
+        if isinstance(result, Dropped):
+            yield result
 
 
 def starting(context: Context, config: BuildConfig) -> Context:

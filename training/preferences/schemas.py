@@ -60,6 +60,17 @@ def sound_tool(text: str) -> str:
     Raises:
         BadSchema: If it has no name, a `$ref` that loops, or parameters beyond repair.
     """
+    try:
+        return _sound(text)
+    except BadSchema:
+        raise
+    except RecursionError as exc:
+        raise BadSchema("ref_loop", f"the schema refers to itself: {text[:200]}") from exc
+    except (TypeError, ValueError) as exc:  # whatever stands where a schema should
+        raise BadSchema("invalid_schema", f"{exc}: {text[:200]}") from exc
+
+
+def _sound(text: str) -> str:
     raw = json.loads(text)
     if not raw.get("name"):
         raise BadSchema("unnamed_tool", f"a tool has no name: {text[:200]}")
@@ -78,8 +89,6 @@ def sound_tool(text: str) -> str:
         parsed_tool(sound)
     except InvalidToolError as exc:
         raise BadSchema("invalid_schema", str(exc)) from exc
-    except RecursionError as exc:
-        raise BadSchema("ref_loop", f"{raw['name']!r}: the schema refers to itself") from exc
     return sound
 
 
@@ -110,7 +119,8 @@ def ref_loop(schema: JsonObject) -> str | None:
         if not isinstance(node, Mapping):
             return None
         reference = node.get("$ref")
-        inner = [item for key in _IN_PLACE for item in node.get(key) or ()]
+        listed = (node.get(key) for key in _IN_PLACE)
+        inner = [item for items in listed if isinstance(items, list) for item in items]
         found = [visit(item, path) for item in inner]
         if isinstance(reference, str) and reference not in done:
             if reference in path:
@@ -158,7 +168,8 @@ def _repair(schema: JsonObject, depth: int) -> dict[str, Any]:
     if isinstance(properties, Mapping):
         fixed["properties"], required = _repair_properties(properties, depth)
         listed = fixed.get("required")
-        named = [name for name in listed if name in properties] if isinstance(listed, list) else []
+        listed = listed if isinstance(listed, list) else []
+        named = [name for name in listed if isinstance(name, str) and name in properties]
         fixed["required"] = list(dict.fromkeys([*named, *required]))
     elif "required" in fixed and not isinstance(fixed["required"], list):
         del fixed["required"]  # `required: true` of a property; its parent has taken note of it

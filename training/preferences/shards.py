@@ -7,7 +7,7 @@ in it. So a folder with the right name is whole, and what a killed build left is
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,8 @@ class ShardWriter:
         (self._folder / MANIFEST).write_text(text + "\n", encoding="utf-8", newline="\n")
         shutil.rmtree(self._final, ignore_errors=True)
         self._folder.rename(self._final)
-        return Stored(folder=self._final, manifest=manifest)
+        # As the next run reads it: the report must not hang on which run made the stage.
+        return Stored(folder=self._final, manifest=json.loads(text))
 
     def _flush(self) -> None:
         number, start = divmod(self.count - len(self._rows), SHARD_ROWS)
@@ -95,19 +96,39 @@ class ShardWriter:
             ],
             schema=SCHEMA,
         )
-        pq.write_table(table, self._folder / f"part-{number:06d}.parquet", **PARQUET)
+        pq.write_table(table, self._folder / _shard_name(number), **PARQUET)
         self._rows = []
 
 
 def finished(folder: Path, fingerprint: str) -> Stored | None:
-    """Return a stage that is whole and was made in the same way; None if there is none."""
+    """Return a stage that is whole and was made in the same way; None if there is none.
+
+    Whole: its shards are numbered without a gap and hold as many rows as the manifest says.
+    """
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     if not isinstance(manifest, dict) or manifest.get("fingerprint") != fingerprint:
         return None
-    return Stored(folder=folder, manifest=manifest)
+    stored = Stored(folder=folder, manifest=manifest)
+    return stored if _holds_all(stored) else None
+
+
+def _holds_all(stored: Stored) -> bool:
+    shards = stored.shards
+    if [shard.name for shard in shards] != [_shard_name(number) for number in range(len(shards))]:
+        return False
+    try:
+        # The footer alone: a build of ten million rows has twenty thousand shards.
+        held = sum(pq.read_metadata(shard).num_rows for shard in shards)
+    except (OSError, pa.ArrowInvalid):
+        return False
+    return bool(shards) and held == stored.manifest.get("rows")
+
+
+def _shard_name(number: int) -> str:
+    return f"part-{number:06d}.parquet"
 
 
 def read_rows(shards: Sequence[Path]) -> Iterator[tuple[int, int, str]]:
@@ -125,12 +146,3 @@ def table_rows(table: pa.Table) -> Iterator[tuple[int, int, str]]:
 def rows_of(shards: Sequence[Path]) -> Iterator[str]:
     """Yield the rows alone."""
     return (row for _, _, row in read_rows(shards))
-
-
-def write_parquet(path: Path, tables: Iterable[pa.Table], schema: pa.Schema) -> None:
-    """Write tables as one file with the fixed settings, a row group each; atomically."""
-    partial = path.with_name(path.name + ".partial")
-    with pq.ParquetWriter(partial, schema, **PARQUET) as writer:
-        for table in tables:
-            writer.write_table(table)
-    partial.rename(path)

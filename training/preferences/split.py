@@ -1,5 +1,8 @@
 """Split without leaks: no prompt, no set of tools and no group of a source on both sides.
 
+A prompt is its messages, whatever tools stand beside it. A single tool may stand on both sides in
+different sets; the card counts how many do.
+
 Pairs that share any of the three hang together; such a component goes to one side as a whole.
 """
 

@@ -6,7 +6,7 @@ import io
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -15,14 +15,20 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from toolrm_guard.errors import GuardError
 from training.preferences.balance import intensity_bin
 from training.preferences.codec import context_from_json
 from training.preferences.config import BuildConfig
 from training.preferences.outputs import FORMATS
 from training.preferences.pairs import Link
 from training.preferences.rows import Context, Pair
-from training.preferences.rule_score import is_edit
+from training.preferences.scoring import is_edit, rule_scores
 from training.preferences.shards import PARQUET, Stored, read_rows
+
+
+class LostRowsError(GuardError):
+    """Stages do not fit together: a pair has no context."""
+
 
 GROUP_ROWS = 256
 """Records a row group: part of the format."""
@@ -59,8 +65,16 @@ def joined(contexts: Stored, selected: Stored) -> Iterator[tuple[str, list[Pair]
 def write_shapes(
     contexts: Stored, selected: Stored, config: BuildConfig, folder: Path
 ) -> dict[str, Any]:
-    """Write every shape below `folder`; return the counts that the card is made of."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Write every shape below `folder`; return the counts that the card is made of.
+
+    The folder takes its name, and the place of an older one, when all is written.
+
+    Raises:
+        LostRowsError: If the stages do not hold the context of every selected pair.
+    """
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
     stats = Stats(config.balance.bins)
     counts: Counter[str] = Counter()
     files: dict[str, _File] = {}
@@ -76,14 +90,21 @@ def write_shapes(
                     if path not in files:
                         schema = FORMATS[shape].schemas[name]
                         files[path] = (
-                            _Lines(folder / path)
+                            _Lines(partial / path)
                             if schema is None
-                            else _Rows(folder / path, schema)
+                            else _Rows(partial / path, schema)
                         )
                     files[path].add(record)
     finally:
         for file in files.values():
             file.close()
+    if counts.total() != selected.rows:
+        raise LostRowsError(
+            f"{counts.total():,} pairs were written, {selected.rows:,} were selected: stage files "
+            f"below {selected.folder.parent} have changed; remove that folder and build again"
+        )
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
     return stats.as_json()
 
 
@@ -93,13 +114,23 @@ class Stats:
     def __init__(self, bins: int) -> None:
         self._bins = bins
         self._counts: dict[str, Counter[str]] = {}
-        self._licences: dict[str, str | None] = {}
+        self._licences: dict[str, set[str | None]] = {}
+        self._tools: dict[str, set[str]] = {"train": set(), "validation": set()}
+        self._held_sets: Counter[frozenset[str]] = Counter()
 
     def add(self, pair: Pair, side: str) -> None:
         """Count a pair."""
         source = pair.context.source
         bin_ = str(intensity_bin(pair.intensity, self._bins))
-        self._licences[source] = pair.context.licence
+        self._licences.setdefault(source, set()).add(pair.context.licence)
+        offered = frozenset(str(tool["name"]) for tool in pair.context.tools)
+        self._tools[side] |= offered
+        if side == "validation":
+            self._held_sets[offered] += 1
+        decided = _decided_by(pair)
+        if decided != "rule":
+            by_label = self._counts.setdefault("label_by_source", Counter())
+            by_label[source] += 1
         natural = "edit" if is_edit(pair.rejected) else "natural"
         for name, value in (
             ("side", side),
@@ -111,6 +142,7 @@ class Stats:
             ("rejected", natural),
             ("error", f"{natural}: {pair.rejected.error or 'unnamed'}"),
             ("chosen_by", pair.chosen.by),
+            ("decided_by", decided),
             ("rejected_by", "edit" if natural == "edit" else pair.rejected.by),
         ):
             self._counts.setdefault(name, Counter())[value] += 1
@@ -121,7 +153,29 @@ class Stats:
             name: dict(sorted(counter.items(), key=lambda item: (-item[1], item[0])))
             for name, counter in sorted(self._counts.items())
         }
-        return {"counts": counts, "licences": dict(sorted(self._licences.items()))}
+        licences = {
+            source: sorted(found, key=lambda name: (name is None, name or ""))
+            for source, found in sorted(self._licences.items())
+        }
+        return {"counts": counts, "licences": licences, "tools": self._tool_overlap()}
+
+    def _tool_overlap(self) -> Mapping[str, int]:
+        train, held = self._tools["train"], self._tools["validation"]
+        sets = self._held_sets.items()
+        return {
+            "train": len(train),
+            "validation": len(held),
+            "in_both": len(train & held),
+            "validation_pairs_with_a_tool_of_train": sum(n for names, n in sets if names & train),
+        }
+
+
+def _decided_by(pair: Pair) -> str:
+    """Say whether a source's label made the chosen side right, and what the rule alone says."""
+    chosen, rejected = rule_scores(pair.context, pair.chosen, pair.rejected)
+    if pair.chosen.score == chosen:
+        return "rule"
+    return "label, rule agrees" if chosen > rejected else "label, rule sees no such difference"
 
 
 class _Rows:

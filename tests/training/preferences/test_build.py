@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.training.samplers.serving import serving
 from toolrm_guard.labelled import read_records
 from training.preferences import __main__ as command
 from training.preferences import build as building
+from training.preferences import card, writing
 
 ROOT = Path(__file__).parents[3]
 CONFIG = """
@@ -204,13 +206,16 @@ def test_bad_rows_are_counted_with_an_example_and_the_build_is_not_whole(folder:
     assert stages["schemas"]["ref_loop"]["example"]["id"] == "one-70"
     assert stages["normalise"]["tool_name_collision"]["example"]["id"] == "one-72"
     assert not made["whole"]
-    assert "read: 2 of" in made["problems"][0]
+    assert made["problems"][0].startswith("read: truncated, and nobody knows how much is lost")
+    assert "read: 1 of" in made["problems"][1]
+    read = made["sources"]["one.jsonl"]
+    assert read["read"] == read["kept"] + sum(read["dropped"].values())
     assert read_records(folder / "out/data/pointwise/train.jsonl.gz")
 
 
 def test_a_known_loss_can_be_allowed(folder: Path) -> None:
     with (folder / "one.jsonl").open("ab") as file:
-        file.write(b'{"id": ')
+        file.write(b'{"id": \n')
     assert run(folder, "out") == 1
     config = folder / "c.toml"
     config.write_text("max_lost_share = 0.05\n" + config.read_text())
@@ -273,8 +278,72 @@ def test_requests_that_fail_are_counted_and_asked_again_by_the_next_run(folder: 
         assert len(dropped) >= 3  # a busy machine adds reset connections
         assert all(drop["example"]["detail"] for drop in dropped.values())
         replies[:] = [(200, {}, answer)]
+        # A busy machine drops a connection now and then; one attempt would lose that request.
+        patient = (folder / "c.toml").read_text().replace("attempts = 1", "attempts = 5")
+        (folder / "c.toml").write_text(patient)
         assert run(folder, "out") == 0
         asked = len(server.bodies)
         assert run(folder, "out") == 0
         assert len(server.bodies) == asked
     assert set(report(folder / "out")["dataset"]["counts"]["rejected_by"]) == {"m"}
+
+
+def test_a_build_that_is_killed_while_it_writes_leaves_no_report_of_other_data(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(folder, "out") == 0
+    before = digests(folder / "out")
+    original = writing.write_shapes
+
+    def dies(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(building, "write_shapes", dies)
+    assert run(folder, "out") == 130
+    assert not (folder / "out/report.json").exists()
+    assert not (folder / "out/README.md").exists()
+    monkeypatch.setattr(building, "write_shapes", original)
+    monkeypatch.setattr(card, "write_card", dies)
+    assert run(folder, "out") == 130
+    assert not (folder / "out/report.json").exists()  # it comes last
+    monkeypatch.undo()
+    assert run(folder, "out") == 0
+    assert digests(folder / "out") == before
+
+
+def test_a_folder_that_holds_something_else_is_refused_and_left_alone(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "out/data").mkdir(parents=True)
+    (folder / "out/data/mine.txt").write_text("mine")
+    (folder / "out/report.json").write_text('{"mine": 1}')
+    assert run(folder, "out") == 2
+    message = " ".join(capsys.readouterr().err.split())
+    assert "is not empty (data, report.json) and holds no earlier build" in message
+    assert "new or empty" in message
+    assert (folder / "out/data/mine.txt").read_text() == "mine"
+
+
+def test_a_build_whose_stages_were_removed_is_still_one(folder: Path) -> None:
+    assert run(folder, "out") == 0
+    shutil.rmtree(folder / "out/stages")
+    assert run(folder, "out") == 0
+
+
+def test_a_lost_shard_makes_its_stage_new(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(folder, "out") == 0
+    before = digests(folder / "out")
+    (folder / "out/stages/3-score/part-000000.parquet").unlink()
+    capsys.readouterr()
+    assert run(folder, "out") == 0
+    assert "3-score: 120 rows in" in capsys.readouterr().err
+    assert digests(folder / "out") == before
+
+
+def test_the_fingerprint_covers_all_code_that_a_stage_may_run() -> None:
+    names = {path.relative_to(ROOT).as_posix() for path in building._sources(ROOT)}
+    assert {
+        "toolrm_guard/grounding.py", "toolrm_guard/scorers/request_view.py", "training/subject.py",
+        "training/call_edits.py", "training/preferences/sources/labelled.py",
+        "training/preferences/outputs/chat.py",
+    } < names  # fmt: skip

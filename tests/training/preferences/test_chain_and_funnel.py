@@ -120,11 +120,19 @@ def test_samplers_in_several_parts_are_one_stage() -> None:
 @pytest.mark.parametrize(
     ("stage", "reason", "share", "whole"),
     [
-        ("read", "truncated", 0.0, False),
-        ("read", "truncated", 0.5, True),
+        ("read", "bad_json", 0.0, False),
+        ("read", "bad_json", 0.5, True),
+        # Nobody knows how much a file held that breaks off.
+        ("read", "truncated", 1.0, False),
+        ("read", "trailing_data", 1.0, False),
+        ("read", "damaged_gzip", 1.0, False),
+        ("read", "damaged_file", 1.0, False),
+        ("read", "ignored_file", 0.0, True),
         ("read", "no_reference", 0.0, True),  # of no use, but nothing was lost
         ("read", "empty_source", 0.5, False),
         ("sample", "http_500", 0.0, False),
+        ("sample", "malformed_call", 0.0, True),  # the model answered, badly
+        ("sample", "unsuitable_prompt", 0.0, True),
         ("roles", "no_user_turn", 0.0, True),
     ],
 )
@@ -135,3 +143,47 @@ def test_a_build_is_whole_unless_rows_or_requests_were_lost(
     tally.count(stage, "in", 4)
     tally.drop(dropped(stage, reason))
     assert (problems(funnel([tally.as_json()]), share) == []) is whole
+
+
+def test_the_share_of_lost_requests_is_of_requests_not_of_contexts() -> None:
+    tally = Tally()
+    tally.count("sample", "in", 100)
+    tally.count("sample", "requests", 400)
+    for _ in range(30):
+        tally.drop(dropped("sample", "http_500"))
+    stages = funnel([tally.as_json()])
+    assert problems(stages, 0.08) == []
+    (problem,) = problems(stages, 0.07)
+    assert "30 of 400 requests" in problem
+
+
+def test_the_requests_of_several_samplers_are_added_and_one_that_asks_nobody_adds_none() -> None:
+    parts = []
+    for requests in (40, 0, 8):
+        tally = Tally()
+        tally.count("sample", "in", 10)
+        tally.count("sample", "requests", requests)
+        parts.append(tally.as_json())
+    (stage,) = funnel(parts)
+    assert (stage["in"], stage["requests"]) == (10, 48)
+
+
+def test_every_source_is_counted_by_itself() -> None:
+    tally = Tally()
+    for _ in range(3):
+        tally.read("a.jsonl", trajectory())
+    tally.read("a.jsonl", dropped("read", "bad_json", "a.jsonl:4"))
+    tally.read("a.jsonl", dropped("read", "bad_json", "a.jsonl:5"))
+    tally.read("a.jsonl", dropped("responses", "unreadable_output"))
+    tally.read("folder", dropped("read", "ignored_file", "README.md"))
+    found = tally.as_json()
+    assert found["sources"]["a.jsonl"] == {
+        "read": 5,
+        "kept": 3,
+        "dropped": {"bad_json": 2},
+        "examples": {"bad_json": {"id": "a.jsonl:4", "detail": "d"}},
+    }
+    assert found["sources"]["folder"]["read"] == 0, "a file is no row"
+    (read, responses) = funnel([found])
+    assert (read["in"], read["out"]) == (5, 3)
+    assert responses["dropped"]["unreadable_output"]["count"] == 1

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.training.preferences.made import call, context, kept, reasons, response
+from tests.training.preferences.made import WEATHER, call, context, kept, reasons, response
 from training.preferences.pairs import Link, complexity, pairs
 
 RIGHT = response(call(city="Oslo", days=1), by="a", score=1.0)
@@ -55,3 +55,12 @@ def test_links_of_other_prompts_and_tools_have_other_keys() -> None:
     assert one.prompt != other.prompt
     assert one.toolset
     assert not other.toolset
+
+
+def test_the_prompt_is_the_messages_whatever_tools_stand_beside_them() -> None:
+    one, other = (
+        kept(pairs(context(RIGHT, NONE, tools=tools)))[0]
+        for tools in ((WEATHER,), (WEATHER, {**WEATHER, "name": "other"}))
+    )
+    assert one.prompt == other.prompt
+    assert one.content != other.content

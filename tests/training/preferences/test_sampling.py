@@ -98,7 +98,7 @@ def test_what_asks_many_at_a_time_keeps_the_order_and_counts_what_it_lost() -> N
         context(*([WRONG] if number % 4 == 2 else []), id=f"c{number:02}") for number in range(14)
     ]
     draw = Draw(sampler=Asking(), when="no_wrong", keeps=True)
-    rows = list(sample_in_driver(iter(contexts), draw, 0))
+    rows = list(sample_in_driver(lambda: contexts, draw, 0))
     assert reasons(rows) == ["http_500"] * 2
     done = kept(rows)
     assert [row.id for row in done] == [item.id for item in contexts]
@@ -124,7 +124,31 @@ def test_the_first_sampler_says_whether_records_count() -> None:
 
 def test_perturbations_learn_values_of_other_contexts() -> None:
     config = parse_config({"sources": [{"name": "labelled"}], "samplers": [{"name": "perturb"}]})
-    (draw,) = make_draws(config, iter([context()]))
+    (draw,) = make_draws(config, lambda: [context()])
     (row,) = kept(sample(context(), draws=[draw], seed=0))
     assert row.responses
     assert all(r.by.startswith("edit:") for r in row.responses)
+
+
+def test_what_is_skipped_is_yielded_when_its_turn_comes() -> None:
+    read = 0
+
+    def contexts() -> Iterator[Context]:
+        nonlocal read
+        for number in range(1000):
+            read += 1
+            yield context(WRONG, id=f"c{number}")
+
+    draw = Draw(sampler=Asking(), when="no_wrong", keeps=True)
+    for made, row in enumerate(sample_in_driver(contexts, draw, 0), 1):
+        assert isinstance(row, Context)
+        assert read == made  # nothing waits in memory
+
+
+def test_samplers_that_learn_each_read_the_contexts_from_the_first_on() -> None:
+    perturb = {"name": "perturb"}
+    config = parse_config({"sources": [{"name": "labelled"}], "samplers": [perturb, perturb]})
+    first, second = make_draws(config, lambda: iter([context()]))
+    (one,), (other,) = (kept(sample(context(), draws=[d], seed=0)) for d in (first, second))
+    assert first.sampler == second.sampler  # the values they learned included
+    assert one == other

@@ -80,3 +80,20 @@ def test_a_schema_nested_beyond_reason_is_dropped_not_fatal() -> None:
 
 def test_a_tool_without_a_name_drops_the_trajectory() -> None:
     assert reasons(schemas(trajectory(tools=(tool({}, name=""),)))) == ["unnamed_tool"]
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"anyOf": 5},
+        {"properties": {"a": {"allOf": 3.5}}},
+        {"properties": {"a": {"oneOf": {"type": "string"}}}},
+        {"properties": {"a": {}}, "additionalProperties": 7},
+    ],
+)
+def test_what_stands_where_a_schema_should_drops_one_row_not_the_build(parameters: Any) -> None:
+    assert reasons(schemas(trajectory(tools=(tool(parameters),)))) == ["invalid_schema"]
+
+
+def test_required_that_lists_no_names_is_left_out() -> None:
+    assert repaired({"properties": {"a": {}}, "required": [["a"], {}, "a"]})["required"] == ["a"]

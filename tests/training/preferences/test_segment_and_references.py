@@ -10,6 +10,7 @@ from tests.training.preferences.made import (
     trajectory,
     user,
 )
+from training.preferences.faults import faults
 from training.preferences.references import references
 from training.preferences.segment import segment
 
@@ -50,3 +51,17 @@ def test_a_reference_to_a_tool_that_is_not_offered_is_dropped() -> None:
 def test_an_answer_in_text_needs_no_tool() -> None:
     reference = response(text="Hello.", by="reference")
     assert kept(references(context(reference=reference, tools=(WEATHER,))))
+
+
+def test_recorded_responses_go_with_the_target_that_they_answer() -> None:
+    recorded = (response(call(city="Bern")),)
+    failed = result("Error: no such city")
+    dialog = trajectory(
+        user(), CALL, result(), CALL, failed, said("Sorry."), targets=(1, 3), recorded=recorded
+    )
+    (row,) = kept(faults(dialog))
+    assert row.targets == (1,)
+    assert [context.responses for context in segment(row)] == [()]
+    (row,) = kept(faults(trajectory(user(), CALL, result(), CALL, targets=(1, 3),
+                                    recorded=recorded)))  # fmt: skip
+    assert [len(context.responses) for context in segment(row)] == [0, 1]

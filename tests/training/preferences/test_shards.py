@@ -54,3 +54,24 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
     for file in (tmp_path / "a").iterdir():
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
     assert json.loads((tmp_path / "a" / MANIFEST).read_text())["rows"] == 700
+
+
+def test_a_stage_that_lost_a_shard_is_not_whole(tmp_path: Path) -> None:
+    written(tmp_path / "s", SHARD_ROWS * 2 + 3)
+    for name in ("part-000002.parquet", "part-000001.parquet"):
+        (tmp_path / "s" / name).unlink()
+        assert finished(tmp_path / "s", "print") is None
+
+
+def test_a_stage_with_a_shard_cut_short_is_not_whole(tmp_path: Path) -> None:
+    written(tmp_path / "s", 10)
+    shard = tmp_path / "s" / "part-000000.parquet"
+    shard.write_bytes(shard.read_bytes()[:-20])
+    assert finished(tmp_path / "s", "print") is None
+
+
+def test_a_stage_reads_the_same_from_the_run_that_made_it_and_from_the_next(tmp_path: Path) -> None:
+    made = ShardWriter(tmp_path / "s").finish("print", {"z": {"b": 1, "a": (2,)}, "a": 1})
+    stored = finished(tmp_path / "s", "print")
+    assert stored is not None
+    assert json.dumps(made.manifest) == json.dumps(stored.manifest)

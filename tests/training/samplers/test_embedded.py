@@ -7,8 +7,9 @@ from typing import Any
 from tests.training.samplers.made import context
 from toolrm_guard.calls import Call, Candidate
 from toolrm_guard.errors import ConfigurationError
+from training.preferences.funnel import is_lost
 from training.preferences.rows import Dropped
-from training.preferences.samplers import sample_each
+from training.preferences.samplers import requests_made, sample_each
 from training.preferences.samplers.embedded import MODEL, EmbeddedResponses
 
 
@@ -54,6 +55,7 @@ def test_a_draw_that_was_cut_off_is_counted_and_the_others_stay() -> None:
     lost, (_, made) = sample_each(sampler(Scripted(cut, CALL)), [context()], 0)
     assert isinstance(lost, Dropped)
     assert lost.reason == "malformed_call"
+    assert not is_lost(lost.stage, lost.reason), "the model answered, badly"
     assert len(made) == 1
 
 
@@ -62,6 +64,14 @@ def test_a_prompt_that_is_too_long_is_counted() -> None:
     lost, (_, made) = sample_each(sampler(model), [context()], 0)
     assert isinstance(lost, Dropped)
     assert (lost.reason, made) == ("unsuitable_prompt", [])
+    assert not is_lost(lost.stage, lost.reason)
+
+
+def test_it_says_how_many_draws_a_pass_wanted() -> None:
+    asked = EmbeddedResponses(sampler=Scripted(CALL), count=3)  # type: ignore[arg-type]  # as above
+    for _ in range(2):
+        list(sample_each(asked, [context(0), context(1)], 0))
+        assert requests_made(asked) == 6
 
 
 def test_it_can_be_sent_to_a_worker_before_it_is_used() -> None:

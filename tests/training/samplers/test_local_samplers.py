@@ -67,6 +67,15 @@ def test_edits_do_not_hang_on_what_was_sampled_before_or_on_the_process() -> Non
     assert forward != [sampler.sample(c, 4) for c in contexts]
 
 
+def test_a_source_behind_a_large_one_has_values_too() -> None:
+    large = [context(number) for number in range(9)]
+    small = [replace(context(number), source="small") for number in range(9)]
+    pools = ValuePools.learn([*large, *small], limit=5).by_source
+    alone = ValuePools.learn(small[:5]).by_source
+    assert set(pools) == {"made", "small"}
+    assert pools["small"] == alone["small"]
+
+
 def test_edits_are_the_same_under_any_hash_seed() -> None:
     code = (
         "from tests.training.samplers.made import context\n"

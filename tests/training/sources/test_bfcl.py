@@ -77,6 +77,17 @@ def test_results_are_joined_to_prompts_and_verdicts(tmp_path: Path) -> None:
     ]
 
 
+def test_a_verdict_that_cannot_be_read_is_counted(tmp_path: Path) -> None:
+    made_prompts(tmp_path / "prompts", "BFCL_v4", "multiple")
+    results, scores = (tmp_path / "run" / kind / "m" / "non_live" for kind in ("result", "score"))
+    results.mkdir(parents=True)
+    scores.mkdir(parents=True)
+    lines(results / "BFCL_v4_multiple_result.json", {"id": "multiple_0", "result": "wait(s=1)"})
+    lines(scores / "BFCL_v4_multiple_score.json", {"accuracy": 0.5}, '{"id": "multiple_0", "er')
+    _, dropped = taken("bfcl_results", str(tmp_path / "run"), prompts=str(tmp_path / "prompts"))
+    assert ("m/BFCL_v4_multiple_score.json:2", "bad_json") in reasons(dropped)
+
+
 def test_the_first_generation_numbers_its_verdicts_from_one(tmp_path: Path) -> None:
     prefix = "gorilla_openfunctions_v1_test"
     made_prompts(tmp_path / "prompts", prefix, "multiple_function")

@@ -100,7 +100,24 @@ def test_a_folder_is_read_by_name_and_only_its_data(tmp_path: Path) -> None:
     lines(tmp_path / "sub" / "b.jsonl", {"a": 1})
     lines(tmp_path / "a.jsonl", {"a": 1})
     (tmp_path / "README.md").write_text("no data")
-    assert read(tmp_path) == (["a.jsonl:1", "sub/b.jsonl:1"], [])
+    assert read(tmp_path) == (["a.jsonl:1", "sub/b.jsonl:1"], [("README.md", "ignored_file")])
+
+
+def test_an_empty_file_of_a_folder_is_counted_although_others_have_rows(tmp_path: Path) -> None:
+    lines(tmp_path / "a.jsonl", {"a": 1})
+    (tmp_path / "b.jsonl").write_bytes(b"")
+    (tmp_path / "c.json").write_text("[]")
+    assert read(tmp_path) == (
+        ["a.jsonl:1"],
+        [("b.jsonl", "empty_source"), ("c.json", "empty_source")],
+    )
+
+
+def test_a_folder_without_data_is_empty_whatever_else_is_in_it(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("no data")
+    (tmp_path / "rows.csv").write_text("a\n1\n")
+    _, dropped = read(tmp_path)
+    assert [reason for _, reason in dropped] == ["ignored_file", "ignored_file", "empty_source"]
 
 
 def test_nothing_at_the_path_is_an_error() -> None:
@@ -127,6 +144,39 @@ def test_one_bad_element_does_not_cost_the_others(tmp_path: Path) -> None:
     assert read(path) == (["rows.json[0]", "rows.json[2]"], [("rows.json[1]", "bad_json")])
 
 
+@pytest.mark.parametrize("chunk", [1, 2, 7, 1000])
+def test_a_bare_element_does_not_take_the_object_behind_it(
+    tmp_path: Path, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.preferences.sources.arrays.CHUNK_BYTES", chunk)
+    path = tmp_path / "rows.json"
+    path.write_text('[1, "a, ]}", {"a": 1}, 3 {"b": [1, 2]}, null]')
+    rows, dropped = read(path)
+    assert rows == ["rows.json[2]", "rows.json[4]"]
+    assert [where for where, _ in dropped] == ["rows.json[0]", "rows.json[1]", "rows.json[3]",
+                                               "rows.json[5]"]  # fmt: skip
+    assert {reason for _, reason in dropped} == {"not_an_object"}
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 7, 1000])
+@pytest.mark.parametrize("behind", ['[{"a": 2}]', '\n{"a": 2}\n{"a": 3}', "]", "\n\nx"])
+def test_what_follows_an_array_is_counted(
+    tmp_path: Path, behind: str, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.preferences.sources.arrays.CHUNK_BYTES", chunk)
+    path = tmp_path / "rows.json"
+    path.write_text('[{"a": 1}]' + behind)
+    assert read(path) == (["rows.json[0]"], [("rows.json[1]", "trailing_data")])
+    path.write_text('[{"a": 1}]' + " \n" * 50)
+    assert read(path) == (["rows.json[0]"], [])
+
+
+def test_an_array_is_known_behind_any_amount_of_white_space(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_bytes(b"\xef\xbb\xbf" + b" \n" * 100_000 + b'[{"a": 1},\n{"a": 2}]')
+    assert read(path) == (["rows.json[0]", "rows.json[1]"], [])
+
+
 def test_an_array_that_breaks_off_says_so(tmp_path: Path) -> None:
     path = tmp_path / "rows.json"
     for text in ('[{"a": 1}, {"a": "x', '[{"a": 1},', '[{"a": 1}'):
@@ -137,7 +187,8 @@ def test_an_array_that_breaks_off_says_so(tmp_path: Path) -> None:
 def test_elements_that_are_no_objects_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "rows.json"
     path.write_text("[1, 2]")
-    assert read(path) == ([], [("rows.json[0]", "bad_json")])
+    bad = [(f"rows.json[{number}]", "not_an_object") for number in range(2)]
+    assert read(path) == ([], bad)
     path.write_text("[]")
     assert read(path) == ([], [("rows.json", "empty_source")])
 

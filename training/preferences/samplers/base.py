@@ -50,6 +50,22 @@ class ManySampler(Protocol):
         ...
 
 
+@runtime_checkable
+class CountsRequests(Protocol):
+    """A sampler that asks models.
+
+    Attributes:
+        requests: Answers that its last pass over contexts wanted, from a model or a cache.
+    """
+
+    requests: int
+
+
+def requests_made(sampler: Sampler) -> int:
+    """Return how many answers the last pass of a sampler wanted; 0 if it asks no model."""
+    return sampler.requests if isinstance(sampler, CountsRequests) else 0
+
+
 def sample_each(
     sampler: Sampler, contexts: Iterable[Context], seed: int
 ) -> Iterator[Sampled | Dropped]:

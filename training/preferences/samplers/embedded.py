@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from toolrm_guard.calls import Candidate
 from toolrm_guard.embedded.sampler import DEFAULT_MAX_TOKENS, DEFAULT_TEMPERATURE, EmbeddedSampler
@@ -24,17 +27,19 @@ class EmbeddedResponses:
     Attributes:
         count: Draws a context.
         temperature: Of the distribution under the grammar.
-        max_tokens: Of one draw; a call that is cut off is lost.
+        max_tokens: Of one draw; a call that is cut off is dropped as `malformed_call`.
         cache: SQLite file of draws, so that a second build draws none again; None keeps none.
         sampler: The loaded model; None loads it at first use, in the process that uses it.
+        requests: Draws that the last pass wanted.
     """
 
-    count: int = 4
-    temperature: float = DEFAULT_TEMPERATURE
-    max_tokens: int = DEFAULT_MAX_TOKENS
+    count: Annotated[int, Field(ge=1)] = 4
+    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = DEFAULT_TEMPERATURE
+    max_tokens: Annotated[int, Field(ge=1)] = DEFAULT_MAX_TOKENS
     cache: str | None = None
     sampler: EmbeddedSampler | None = field(default=None, repr=False)
     name: str = "embedded"
+    requests: int = field(default=0, init=False)
 
     def sample(self, context: Context, seed: int) -> list[Response]:
         """Return the different draws.
@@ -48,8 +53,14 @@ class EmbeddedResponses:
     def sample_many(
         self, contexts: Iterable[Context], seed: int = 0
     ) -> Iterator[Sampled | Dropped]:
-        """Yield every context with its draws, behind what was lost for it."""
+        """Yield every context with its draws, behind what came to nothing.
+
+        A draw that is cut off, or a prompt that the model cannot take, is no lost request: the same
+        seed gives the same again, and `funnel.NOT_LOST` has both reasons.
+        """
+        self.requests = 0
         for context in contexts:
+            self.requests += self.count
             at = f"{context.id}@{self.name}"
             try:
                 drawn = self._draw(context, seed)

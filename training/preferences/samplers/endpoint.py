@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import email.utils
+import json
 import os
 import random
 from typing import Any
@@ -16,6 +17,10 @@ from training.preferences.samplers.chat_api import Answer, read_reply
 
 MAX_REPLY_BYTES = 8 * 2**20
 
+MIN_SECRET = 8
+"""Shorter keys are what servers without keys are given ("EMPTY", "x"): no secret, and to strike
+them out of replies would spoil answers that hold the same word."""
+
 _RETRIED = (408, 409, 425, 429)
 _MISCONFIGURED = (401, 403, 404, 405)
 
@@ -28,7 +33,9 @@ class EndpointSettings(BaseModel):
     url: str = Field(description="Base address up to and with `/v1`.")
     model: str
     api_key_env: str | None = Field(
-        default=None, description="Name of the variable that holds the key."
+        default=None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",  # a key itself, put here by mistake, mostly has a dash
+        description="Name of the variable that holds the key.",
     )
     temperature: float = 1.0
     max_tokens: int = Field(default=1024, ge=1)
@@ -49,18 +56,23 @@ class EndpointSettings(BaseModel):
         return {"temperature": self.temperature, "max_tokens": self.max_tokens, **self.extra}
 
     def key(self) -> str | None:
-        """Return the API key.
+        """Return the API key, without the line end that files of keys have.
 
         Raises:
-            ConfigurationError: If its variable is not set.
+            ConfigurationError: If its variable is not set, or holds what no header can.
         """
         if self.api_key_env is None:
             return None
-        value = os.environ.get(self.api_key_env)
+        value = os.environ.get(self.api_key_env, "").strip()
         if not value:
             raise ConfigurationError(
                 f"endpoint {self.url}: the variable {self.api_key_env!r} is not set; export the "
                 "API key under that name"
+            )
+        if not (value.isascii() and value.isprintable()):
+            raise ConfigurationError(
+                f"endpoint {self.url}: the variable {self.api_key_env!r} holds characters that no "
+                "key has (a line end, a control character, or no ASCII); export the key alone"
             )
         return value
 
@@ -158,21 +170,22 @@ class Endpoint:
             detail = f"{self._name}: no reply in {self._patience.timeout_s:g} s"
             raise Failed("timeout", detail) from exc
         except httpx.ConnectError as exc:
-            raise Failed("unreachable", f"{self._name}: {exc}") from exc
+            raise Failed("unreachable", self._scrubbed(f"{self._name}: {exc}")) from exc
         except httpx.RequestError as exc:
-            raise Failed("broken_reply", f"{self._name}: {type(exc).__name__} {exc}") from exc
+            detail = self._scrubbed(f"{self._name}: {type(exc).__name__} {exc}")
+            raise Failed("broken_reply", detail) from exc
         if status == 200:
             try:
-                answer = read_reply(reply)
+                answer, tokens = read_reply(reply)
             except CouldNotSample as exc:
-                raise Failed(exc.reason, self._scrubbed(f"{self._name}: {exc}")) from exc
+                raise Failed(exc.reason, f"{self._name}: {exc}") from exc
             self._failures = 0
-            return answer
+            return self._answer_without_key(answer), tokens
         return self._refusal(status, headers, reply), 0
 
     def _refusal(self, status: int, headers: httpx.Headers, reply: bytes) -> Answer:
         """Return the answer that a client error is; raise what may pass, or must be repaired."""
-        said = self._scrubbed(reply[:200].decode("utf-8", "replace"))
+        said = reply[:200].decode("utf-8", "replace")
         reason, detail = f"http_{status}", f"{self._name}: HTTP {status}: {said!r}"
         if status in _MISCONFIGURED or status < 400:
             self.dead = True  # the same for every request, until somebody repairs the settings
@@ -184,6 +197,7 @@ class Endpoint:
         return Answer(refused=reason, detail=detail)
 
     async def _post(self, body: dict[str, Any]) -> tuple[int, httpx.Headers, bytes]:
+        """Return a reply without the key: it is struck out before anything parses or cuts it."""
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         url = f"{self.settings.url}/chat/completions"
         async with self._client.stream("POST", url, json=body, headers=headers) as response:
@@ -193,11 +207,25 @@ class Endpoint:
                 if len(reply) > MAX_REPLY_BYTES:
                     detail = f"{self._name}: a reply of over {MAX_REPLY_BYTES:,} bytes"
                     raise Failed("garbage", detail)
-            return response.status_code, response.headers, bytes(reply)
+            return response.status_code, response.headers, self._without_key(bytes(reply))
+
+    def _without_key(self, reply: bytes) -> bytes:
+        """Return what a server said without the key, which some echo, as it is or JSON-escaped."""
+        if self._key is None or len(self._key) < MIN_SECRET:
+            return reply
+        escaped = json.dumps(self._key)[1:-1]
+        for form in (self._key, escaped, escaped.replace("/", "\\/")):
+            reply = reply.replace(form.encode(), b"***")
+        return reply
+
+    def _answer_without_key(self, answer: Answer) -> Answer:
+        """Return the answer without a key that stood in the reply in other escapes."""
+        written = answer.model_dump_json().encode()
+        clean = self._without_key(written)
+        return answer if clean == written else Answer.model_validate_json(clean)
 
     def _scrubbed(self, text: str) -> str:
-        """Return what a server said without the key, which some echo."""
-        return text.replace(self._key, "***") if self._key else text
+        return self._without_key(text.encode("utf-8", "replace")).decode()
 
     @property
     def _name(self) -> str:

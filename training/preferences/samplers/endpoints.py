@@ -21,6 +21,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from toolrm_guard.errors import ConfigurationError
+from training.preferences.naming import hint
 from training.preferences.rows import Context, Dropped, Response
 from training.preferences.samplers.base import Sampled, lost, sample_alone, seed_of
 from training.preferences.samplers.chat_api import Answer, request_body
@@ -85,13 +86,20 @@ class EndpointPool:
         try:
             self._settings = PoolSettings(**settings)
         except ValidationError as exc:
-            first = exc.errors(include_input=False)[0]
+            found = exc.errors(include_input=False)
+            # A misspelled key is also a missing one; the misspelling says more.
+            first = next((error for error in found if error["type"] == "extra_forbidden"), found[0])
             where = ".".join(str(part) for part in first["loc"])
-            raise ConfigurationError(f"sampler 'endpoints': {where}: {first['msg']}") from exc
+            said = first["msg"]
+            if first["type"] == "extra_forbidden":
+                said = "unknown option" + hint(str(first["loc"][-1]), _fields(first["loc"][0]))
+            raise ConfigurationError(f"sampler 'endpoints': {where}: {said}") from exc
         for endpoint in self._settings.endpoints:
             endpoint.key()
         self.report = PoolReport()
         """Of the last run in this process."""
+        self.requests = 0
+        """Responses that the last pass wanted, asked for or cached."""
 
     def sample(self, context: Context, seed: int) -> list[Response]:
         """Return the responses to one context.
@@ -109,10 +117,12 @@ class EndpointPool:
         window = self._settings.concurrency * 4
         waiting: deque[tuple[Context, Future[_Slots]]] = deque()
         self.report = PoolReport()
+        self.requests = 0
         with ReplyCache(self._settings.cache) as cache, _LoopThread() as loop:
             run = loop.submit(_Run.start(self._settings, cache, self.report)).result()
             try:
                 for context in contexts:
+                    self.requests += self._settings.count
                     waiting.append((context, loop.submit(run.answer(context, seed))))
                     if len(waiting) >= window:
                         yield from _finished(*waiting.popleft())
@@ -122,6 +132,15 @@ class EndpointPool:
                 for _, future in waiting:
                     future.cancel()
                 loop.submit(run.close()).result()
+
+
+def _fields(section: object) -> tuple[str, ...]:
+    """Return the known names of a section of the settings, or of the settings themselves."""
+    models: Mapping[object, type[BaseModel]] = {
+        "endpoints": EndpointSettings,
+        "patience": Patience,
+    }
+    return tuple(models.get(section, PoolSettings).model_fields)
 
 
 _Slots = list[Response | Dropped]

@@ -2,22 +2,37 @@
 
 import json
 import random
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import islice
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from toolrm_guard.calls import Call, canonical_json
 from toolrm_guard.errors import InvalidToolError
 from toolrm_guard.messages import parse_messages
 from toolrm_guard.relevance import latest_request
 from toolrm_guard.tools import Tool, ToolSet
-from training.perturb import Subject, ValuePool, perturb
+from training.perturb import Subject, ValuePool, edit_names, perturb
+from training.preferences.naming import hint
 from training.preferences.rows import Context, JsonObject, Response
 from training.preferences.samplers.base import CouldNotSample
 
 POOL_CONTEXTS = 20_000
-"""Contexts that values are learned from: enough that common arguments have their 300 values."""
+"""Contexts of a source that values are learned from: enough that common arguments have their 300
+values. Each source has its own bound: a large one would leave those behind it without values."""
+
+
+def _known_edit(name: str) -> str:
+    names = tuple(edit_names())
+    if name not in names:
+        raise ValueError(f"{name!r} is no edit{hint(name, names)}")
+    return name
+
+
+EditName = Annotated[str, AfterValidator(_known_edit)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +46,14 @@ class ValuePools:
 
     @classmethod
     def learn(cls, contexts: Iterable[Context], limit: int = POOL_CONTEXTS) -> "ValuePools":
-        """Take in the references of the first `limit` contexts."""
+        """Take in the references of the first `limit` contexts of each source."""
         pools: dict[str, ValuePool] = {}
-        for context in islice(contexts, limit):
-            pool = pools.setdefault(context.source, ValuePool())
-            pool.learn(map(_call, context.reference.calls))
+        learned: Counter[str] = Counter()
+        for context in contexts:
+            learned[context.source] += 1
+            if learned[context.source] <= limit:
+                pool = pools.setdefault(context.source, ValuePool())
+                pool.learn(map(_call, context.reference.calls))
         return cls(pools)
 
 
@@ -49,8 +67,8 @@ class PerturbSampler:
         pools: Values of other records; without them values come from the context alone.
     """
 
-    count: int = 4
-    without: Sequence[str] = ()
+    count: Annotated[int, Field(ge=1)] = 4
+    without: Sequence[EditName] = ()
     pools: ValuePools = field(default_factory=ValuePools)
     name: str = "perturb"
 

@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from training.preferences.rows import Context, Response
 
@@ -18,7 +21,7 @@ class RecordedSampler:
 
     models: Sequence[str] | None = None
     without_errors: Sequence[str] = ()
-    limit: int | None = None
+    limit: Annotated[int, Field(ge=0)] | None = None
     name: str = "recorded"
 
     def sample(self, context: Context, seed: int) -> list[Response]:

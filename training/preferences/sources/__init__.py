@@ -5,12 +5,13 @@ of the file and one row at a time; whoever counts, counts what it yields. Ids, g
 named in `Dropped` hold no absolute path, so the same data gives the same bytes anywhere.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any, cast
 
 from toolrm_guard.errors import ConfigurationError
 from training.preferences.naming import hint
+from training.preferences.options import check_options
 from training.preferences.rows import Dropped, Trajectory
 
 NAMES = (
@@ -43,11 +44,20 @@ def open_source(
     Raises:
         ConfigurationError: If the name or an option is unknown, or nothing can be read at the path.
     """
+    check(name, options)
+    return _adapter(name)(path, **options)
+
+
+def check(name: str, options: Mapping[str, Any]) -> None:
+    """Check the options of a source, without reading it.
+
+    Raises:
+        ConfigurationError: If the name or an option is unknown, or an option's value is bad.
+    """
+    check_options(f"source {name!r}", _adapter(name), options)
+
+
+def _adapter(name: str) -> Read:
     if name not in NAMES:
         raise ConfigurationError(f"source {name!r} is unknown{hint(name, NAMES)}")
-    read = cast("Read", import_module(f"{__name__}.{name}").read)
-    try:
-        return read(path, **options)
-    except TypeError as exc:
-        # Only the call itself can fail here: a generator's body runs later.
-        raise ConfigurationError(f"source {name!r}: {exc}; see {read.__module__}.read") from exc
+    return cast("Read", import_module(f"{__name__}.{name}").read)

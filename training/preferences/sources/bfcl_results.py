@@ -74,7 +74,8 @@ def _category(
             known[prompt.id] = prompt
     answers: dict[str, list[Response]] = defaultdict(list)
     for model, file in files[category]:
-        verdicts = _verdicts(root, model, category)
+        verdicts, unread = _verdicts(root, model, category)
+        yield from unread
         for row in read_file(file, f"{model}/{file.name}"):
             if isinstance(row, Dropped):
                 yield row
@@ -97,15 +98,22 @@ def _files(root: Path) -> Files:
     return found
 
 
-def _verdicts(root: Path, model: str, category: str) -> Mapping[str, str] | None:
-    """Return the error types of the wrong answers by prompt id; None without a score file."""
+def _verdicts(
+    root: Path, model: str, category: str
+) -> tuple[Mapping[str, str] | None, list[Dropped]]:
+    """Return the error types of the wrong answers by prompt id, None without a score file.
+
+    With them comes what could not be read: an answer whose verdict is lost looks like a right one.
+    """
     pattern = re.compile(rf"(?:BFCL_v\d+_)?{category}_score\.json")
     folder = root / "score" / model
     for file in sorted(folder.rglob("*_score.json")) if folder.is_dir() else ():
         if pattern.fullmatch(file.name):
-            rows = [row.value for row in read_file(file, file.name) if not isinstance(row, Dropped)]
-            return {_prompt_id(row): str(row.get("error_type") or "wrong") for row in rows[1:]}
-    return None
+            lines = list(read_file(file, f"{model}/{file.name}"))
+            rows = [row.value for row in lines[1:] if not isinstance(row, Dropped)]
+            found = {_prompt_id(row): str(row.get("error_type") or "wrong") for row in rows}
+            return found, [row for row in lines if isinstance(row, Dropped)]
+    return None, []
 
 
 def _prompt_id(row: Mapping[str, Any]) -> str:

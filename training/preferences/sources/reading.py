@@ -60,11 +60,10 @@ def read_rows(
     """
     found = False
     for row in _all_rows(path, hub, part, split):
-        found = True
+        found = found or isinstance(row, Row) or row.reason != "ignored_file"
         yield row
     if not found:
-        detail = f"{path or hub} holds no row; check that it was copied whole"
-        yield dropped("empty_source", Path(str(path or hub)).name, detail)
+        yield _empty(Path(str(path or hub)).name)
 
 
 def adapt(rows: Iterator[Row | Dropped], convert: Convert) -> Iterator[Trajectory | Dropped]:
@@ -85,11 +84,8 @@ def dropped(reason: str, where: str, detail: str) -> Dropped:
     return Dropped(stage="read", reason=reason, id=where, detail=clean[:500])
 
 
-def data_files(path: Path) -> list[Path]:
-    """Return the file itself, or the data files of a folder in the order of their names."""
-    if path.is_file():
-        return [path]
-    return sorted(f for f in path.rglob("*") if f.is_file() and f.name.endswith(SUFFIXES))
+def _empty(name: str) -> Dropped:
+    return dropped("empty_source", name, f"{name} holds no row; check that it was copied whole")
 
 
 def shown(file: Path, under: Path) -> str:
@@ -97,13 +93,23 @@ def shown(file: Path, under: Path) -> str:
     return file.relative_to(under).as_posix() if file != under else file.name
 
 
+def _files(path: Path) -> list[Path]:
+    """Return the file itself, or the files of a folder in the order of their names."""
+    return [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file())
+
+
 def _all_rows(
     path: str | None, hub: str | None, part: str | None, split: str
 ) -> Iterator[Row | Dropped]:
     local = Path(path).expanduser() if path else None
     if local is not None and local.exists():
-        for file in data_files(local):
-            yield from read_file(file, shown(file, local))
+        for file in _files(local):
+            at = shown(file, local)
+            if file == local or file.name.endswith(SUFFIXES):
+                yield from read_file(file, at)
+            else:
+                detail = f"only files named {', '.join(SUFFIXES)} are read of a folder"
+                yield dropped("ignored_file", at, detail)
         return
     name = path or hub
     if name is None or not _HUB_NAME.fullmatch(name) or (path and path.endswith(SUFFIXES)):
@@ -118,7 +124,16 @@ def _all_rows(
 
 
 def read_file(file: Path, name: str) -> Iterator[Row | Dropped]:
-    """Yield the rows of one file; `name` is what reports call it."""
+    """Yield the rows of one file; `name` is what reports call it, and an empty one is counted."""
+    found = False
+    for row in _file_rows(file, name):
+        found = True
+        yield row
+    if not found:
+        yield _empty(name)
+
+
+def _file_rows(file: Path, name: str) -> Iterator[Row | Dropped]:
     if file.name.endswith(".parquet"):
         from training.preferences.sources.hub import parquet_rows
 
@@ -126,7 +141,7 @@ def read_file(file: Path, name: str) -> Iterator[Row | Dropped]:
         return
     try:
         with _opened(file) as raw:
-            array = raw.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+            array = _first_byte(raw) == b"["
         with _opened(file) as raw:
             yield from _array_rows(raw, name) if array else _line_rows(raw, name)
     except (EOFError, zlib.error, gzip.BadGzipFile) as exc:
@@ -134,6 +149,14 @@ def read_file(file: Path, name: str) -> Iterator[Row | Dropped]:
         yield dropped("damaged_gzip", name, detail)
     except OSError as exc:
         raise ConfigurationError(f"cannot read {file}: {exc.strerror or exc}") from exc
+
+
+def _first_byte(raw: BinaryIO) -> bytes:
+    """Return the first byte behind a byte order mark and white space, however much there is."""
+    while block := raw.read(2**16):
+        if text := block.lstrip(b"\xef\xbb\xbf \t\r\n"):
+            return text[:1]
+    return b""
 
 
 def _opened(file: Path) -> BinaryIO:
@@ -157,10 +180,13 @@ def _line_rows(raw: BinaryIO, name: str) -> Iterator[Row | Dropped]:
 
 
 def _array_rows(raw: BinaryIO, name: str) -> Iterator[Row | Dropped]:
-    for index, (text, closed) in enumerate(elements(raw)):
+    for index, (text, place) in enumerate(elements(raw)):
         where = f"{name}[{index}]"
-        if text:
-            yield _row(text, where, truncated=not closed)
+        if place == "behind":
+            detail = f"behind the end of the array, nothing of it was read: {text!r}"
+            yield dropped("trailing_data", where, detail)
+        elif text:
+            yield _row(text, where, truncated=place == "cut")
         else:
             yield dropped("truncated", where, "the array is not closed; copy the file again")
 

@@ -1,16 +1,17 @@
 """Score a context's responses: by the source's label where it is trusted, else by the rule.
 
-Label right: 1. Label wrong: the rule score, unless that is 1; then label and rule contradict each
-other and the response is dropped as a `label_conflict`. No label: the rule score.
+Label right: 1, for every response that means the same. Label wrong: the rule score, unless that is
+1; then label and rule contradict each other and the response is dropped as a `label_conflict`. No
+label: the rule score. Two responses mean the same if their calls are the same to the rule score, or
+neither calls and they say the same; so no answer is both chosen and rejected.
 """
 
 import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from toolrm_guard.calls import canonical_json
 from toolrm_guard.rule_score import Reference
-from training.preferences.codec import turn_key
+from training.preferences.codec import meaning_key, turn_key
 from training.preferences.faults import malformed
 from training.preferences.rows import Context, Dropped, Response
 
@@ -22,21 +23,22 @@ def score_responses(
 ) -> Iterator[Context | Dropped]:
     """Yield what cannot be scored, then the context with its scored, distinct responses.
 
-    Of two responses that are the same turn the first stays. The reference comes last, so that a
-    model that said the same keeps its name; an empty reference (a right answer in text that the
-    source did not keep) is no response.
+    Of two responses that are the same turn a model's stays before an edit, a labelled one before
+    one without a label, and then the first. The reference comes last, so that a model that said the
+    same keeps its name; an empty reference (a right answer in text that the source did not keep)
+    is no response.
     """
     reference = Reference(_calls(context.reference))
     disputed, right = _labels(context)
     kept: dict[str, Response] = {}
-    for number, response in enumerate(context.responses):
+    for number, response in sorted(enumerate(context.responses), key=_precedence):
         at = f"{context.id}#{number}@{response.by}"
         problem = malformed(response.calls)
         if problem is not None:
             yield Dropped(stage=STAGE, reason="malformed_response", id=at, detail=problem[:500])
             continue
-        score = 1.0 if response.label else reference.score(_calls(response))
-        meaning = _meaning(response)
+        meaning = meaning_key(response)
+        score = 1.0 if meaning in right else reference.score(_calls(response))
         conflict = meaning in disputed or (is_edit(response) and meaning in right)
         if conflict or (response.label is False and score == 1.0):
             detail = "labelled wrong, and scored or labelled right: " + meaning[:300]
@@ -61,9 +63,20 @@ def has_wrong(context: Context) -> bool:
     return isinstance(last, Context) and any(r.score != 1.0 for r in last.responses)
 
 
+def rule_scores(context: Context, *responses: Response) -> list[float]:
+    """Return what the rule alone gives sound responses, whatever their labels say."""
+    reference = Reference(_calls(context.reference))
+    return [reference.score(_calls(response)) for response in responses]
+
+
 def is_edit(response: Response) -> bool:
     """Tell whether a response was made by editing the reference, not by a model."""
     return response.by.startswith("edit:")
+
+
+def _precedence(numbered: tuple[int, Response]) -> tuple[bool, bool, int]:
+    number, response = numbered
+    return is_edit(response), response.label is None, number
 
 
 def _labels(context: Context) -> tuple[set[str], set[str]]:
@@ -72,15 +85,8 @@ def _labels(context: Context) -> tuple[set[str], set[str]]:
     wrong: set[str] = set()
     for response in context.responses:
         if response.label is not None and not is_edit(response):
-            (right if response.label else wrong).add(_meaning(response))
+            (right if response.label else wrong).add(meaning_key(response))
     return right & wrong, right - wrong
-
-
-def _meaning(response: Response) -> str:
-    """Return the calls in any order; the text where there are none."""
-    if not response.calls:
-        return response.text
-    return canonical_json(sorted(canonical_json(call) for call in response.calls))
 
 
 class _Plain(NamedTuple):
