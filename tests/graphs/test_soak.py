@@ -1,4 +1,4 @@
-"""Random agents on both surfaces: whatever they do, nothing runs that was not approved.
+"""Random agents on both surfaces: whatever they do, what was approved runs, and nothing else does.
 
 `TOOLRM_SOAK_RUNS` sets the number of runs; `make soak` takes 100,000.
 """
@@ -46,7 +46,8 @@ SEEN: Counter[str] = Counter()
 Amount = int | Budget
 AMOUNTS: tuple[Amount, ...] = (1, 2, 3, 4, Budget(max_samples=4), Budget(max_samples=3, margin=0.3))
 Answer = Literal["approve", "edit to good", "edit to bad", "reject", "respond", "garbage"]
-EVENTS = ("ran", "refused", "interrupted", "paused", *(f"human: {a}" for a in get_args(Answer)))
+EVENTS = ("ran", "had to run", "refused", "interrupted", "paused", "human: approve")
+RARE_EVENTS = tuple(f"human: {answer}" for answer in get_args(Answer))
 
 
 def edited(message: AIMessage, *, quality: int) -> AIMessage:
@@ -284,6 +285,7 @@ CALLS = st.tuples(
 DRAFTS: st.SearchStrategy[Draft] = st.lists(CALLS, max_size=3).map(tuple)  # type: ignore[assignment]
 RULES = st.builds(
     rule,
+    st.sampled_from([0.2, 0.5, 0.8, None]),
     st.sampled_from(["escalate", "escalate", "reject"]),
     st.sampled_from(["open", "closed", "escalate"]),
 )
@@ -304,12 +306,8 @@ WORLDS = st.builds(
 HOW = st.builds(
     Run,
     asynchronous=st.booleans(),
-    saves=st.sampled_from([True, True, False]),
-    answers=st.lists(
-        st.sampled_from(["approve", "edit to good", "edit to bad", "reject", "respond", "garbage"]),
-        min_size=1,
-        max_size=4,
-    ).map(tuple),
+    saves=st.sampled_from([True, True, True, False]),
+    answers=st.sampled_from([*itertools.permutations(get_args(Answer))]),
     inbox=st.sampled_from(["langchain", "agent_inbox"]),
     pauses=st.sampled_from(["never", "never", "edit for the guard", "edit past the guard"]),
 )
@@ -345,9 +343,9 @@ class Human:
 
     def _decide(self, kind: Answer, request: Any) -> dict[str, Any]:
         name, args = request.get("name", request.get("action")), request["args"]
+        self._world.heed(identity_of(name, args), approves=kind == "approve")
         match kind:
             case "approve":
-                self._world.approved_by_human.add(identity_of(name, args))
                 return {"type": "approve" if "name" in request else "accept", "args": None}
             case "edit to good" | "edit to bad":
                 quality = 9 if kind == "edit to good" else 1
@@ -406,9 +404,27 @@ def play(app: Any, world: World, run: Run, *, retried: bool = False) -> None:
         for message in messages:
             if isinstance(message, ToolMessage) and message.text.endswith(" done"):
                 assert message.text.removesuffix(" done") in {tag for *_, tag in world.ran}
+        assert_approved_calls_ran(world, messages)
     finally:
         if run.saves:
             SAVER.delete_thread(thread)
+
+
+def assert_approved_calls_ran(world: World, messages: list[Any]) -> None:
+    """Every answered call that was approved as it stands is answered by its tool."""
+    turn: dict[str | None, Any] = {}
+    for message in messages:
+        if isinstance(message, AIMessage):
+            turn = {call["id"]: call for call in message.tool_calls}
+        elif isinstance(message, ToolMessage) and message.tool_call_id in turn:
+            call = turn[message.tool_call_id]
+            identity = identity_of(call["name"], call["args"])
+            if not world.must_run(identity):
+                continue
+            SEEN["had to run"] += 1
+            told = any(f"{identity[-1]} {end}" in message.text for end in ("done", "failed"))
+            assert identity in world.ran, f"{identity} was approved, but: {message.text!r}"
+            assert told, f"{identity} ran, but its answer is {message.text!r}"
 
 
 def meddle(app: Any, config: Any, snapshot: Any, run: Run) -> Any:
@@ -416,7 +432,11 @@ def meddle(app: Any, config: Any, snapshot: Any, run: Run) -> Any:
     message, _ = open_calls(snapshot.values["messages"])
     if message is None or not message.tool_calls or "guard" not in app.nodes:
         return None
-    changed = {"messages": [edited(message, quality=9)]}
+    proposal = edited(message, quality=9)
+    answered = {m.tool_call_id for m in snapshot.values["messages"] if isinstance(m, ToolMessage)}
+    over = [call for call in proposal.tool_calls if call["id"] in answered]
+    STAGE.world.over.update(identity_of(call["name"], call["args"]) for call in over)
+    changed = {"messages": [proposal]}
     if run.pauses == "edit for the guard" and "model" in app.nodes:
         app.update_state(config, changed, as_node="model")
         return Command(goto="guard")
@@ -463,8 +483,9 @@ def play_graphs(
 
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("play_many", [play_agents, play_graphs], ids=["agents", "graphs"])
-def test_nothing_runs_that_was_not_approved(play_many: Callable[[], None]) -> None:
+def test_what_was_approved_runs_and_nothing_else_does(play_many: Callable[[], None]) -> None:
     SEEN.clear()
     play_many()
-    if RUNS >= 5_000:  # fewer may well miss one
-        assert not {*EVENTS} - {*SEEN}, f"these runs tested too little: {SEEN}"
+    if RUNS >= 1_000:  # fewer may well miss one
+        wanted = {*EVENTS, *(RARE_EVENTS if RUNS >= 5_000 else ())}
+        assert not wanted - {*SEEN}, f"these runs tested too little: {SEEN}"

@@ -2,7 +2,8 @@
 scorer that rates by the arguments, a human, and an oracle that knows what may run.
 
 A call is told apart by its arguments: every one that a model drafts has a `tag` of its own. The
-oracle works out from first principles what the policy allows, and shares no code with the guard.
+oracle works out from first principles what the policy allows, and shares no code with the guard. It
+works at the scorer, where it sees every review, and at the tools, where it sees what follows.
 """
 
 import itertools
@@ -18,9 +19,13 @@ from langchain_core.tools import BaseTool, tool
 from pydantic import PrivateAttr
 
 from toolrm_guard import FakeScorer, Guard, Policy, Rule, ScoreRequest
+from toolrm_guard.calls import Candidate
 from toolrm_guard.errors import ScorerTimeout, ScorerUnavailable
 
 EFFECTS = {"get_item": "read", "save_item": "write", "delete_item": "destructive"}
+CALIBRATED = {"read": 0.3, "write": 0.5, "destructive": 0.7, "answer": 0.5}
+"""The scorer's thresholds, for rules that state none."""
+
 FAILS_AT = 7
 """The quality at which a tool raises: an approved call may fail, too."""
 
@@ -43,9 +48,11 @@ class World:
     ids: Ids = "unique"
     policy: Policy = field(default_factory=Policy)
     ran: list[Identity] = field(default_factory=list)
-    scored: dict[Identity, list[float]] = field(default_factory=dict)
+    forbidden: list[Identity] = field(default_factory=list)
+    approved: dict[Identity, bool] = field(default_factory=dict)
     unjudged: set[Identity] = field(default_factory=set)
-    approved_by_human: set[Identity] = field(default_factory=set)
+    over: set[Identity] = field(default_factory=set)
+    """Calls that were answered unexecuted; a review that comes later changes nothing."""
     drawn: int = 0
     judged: int = 0
     tags: Any = field(default_factory=itertools.count)
@@ -75,39 +82,76 @@ class World:
         """A candidate is as good as the worst of its calls; now and then the scorer is down."""
         out = self.outages[self.judged % len(self.outages)] if self.outages else False
         self.judged += 1
-        rates = []
-        for candidate in request.candidates:
-            calls = [call for call in candidate.calls if call.defect is None]
-            rate = min((quality_of(call.arguments) for call in calls), default=6) / 10
-            rates.append(rate)
-            for call in calls:
-                identity = identity_of(call.name, call.arguments)
-                if out:
-                    self.unjudged.add(identity)
-                else:
-                    self.scored.setdefault(identity, []).append(rate)
+        rates = [rate_of(candidate) for candidate in request.candidates]
+        winner = winner_of(request, None if out else rates)
+        for index, candidate in enumerate(request.candidates):
+            for call in candidate.calls:
+                if call.defect is None:
+                    won = index == winner and call.name in request.tools
+                    identity = identity_of(call.name, call.arguments)
+                    self._judge(identity, None if out else rates[index], won=won)
         if out:
             raise (ScorerUnavailable if self.judged % 2 else ScorerTimeout)("down")
         return rates
 
-    def may_run(self, call: Identity) -> bool:
-        """Whether the policy, or a human, allows exactly this call."""
-        effect = EFFECTS.get(call[0])
-        if effect is None:
-            return False
-        rule = self.policy.rule(effect)  # type: ignore[arg-type]
-        threshold = 0.5 if rule.threshold is None else rule.threshold
-        if call in self.approved_by_human or max(self.scored.get(call, [0.0])) >= threshold:
-            return True
-        # A judgement is not undone by an outage that follows it.
-        return call in self.unjudged and call not in self.scored and rule.on_unjudged == "open"
+    def _judge(self, call: Identity, rate: float | None, *, won: bool) -> None:
+        """Note what a review means for a call: the last one counts, but an outage undoes none."""
+        rule = self.policy.rule(EFFECTS[call[0]]) if won else None  # type: ignore[arg-type]
+        if rate is None:
+            self.unjudged.add(call)
+            self.approved.setdefault(call, rule is not None and rule.on_unjudged == "open")
+        elif rule is None:
+            self.approved[call] = False
+        else:
+            stated = rule.threshold
+            threshold = CALIBRATED[EFFECTS[call[0]]] if stated is None else stated
+            self.approved[call] = rate >= threshold
+
+    def heed(self, call: Identity, *, approves: bool) -> None:
+        """Note what a human said of a call; one that they declined has its answer."""
+        self.approved[call] = approves
+        if not approves:
+            self.over.add(call)
+
+    def run(self, call: Identity) -> None:
+        """Note that a call runs, and whether it may by what was decided so far."""
+        self.ran.append(call)
+        if not self.is_approved(call):
+            self.forbidden.append(call)
+
+    def is_approved(self, call: Identity) -> bool:
+        """Whether the policy, or a human, approved exactly this call."""
+        return self.approved.get(call, False) and call not in self.over
+
+    def must_run(self, call: Identity) -> bool:
+        """Whether a call is approved for sure: no outage was in it."""
+        return self.is_approved(call) and call not in self.unjudged
 
     def assert_only_approved_calls_ran(self, *, retried: bool) -> None:
         """Nothing ran that was not approved, and nothing twice, unless something else retries."""
-        forbidden = [call for call in self.ran if not self.may_run(call)]
-        assert not forbidden, f"ran without approval: {forbidden}"
+        assert not self.forbidden, f"ran without approval: {self.forbidden}"
         twice = [call for call, times in Counter(self.ran).items() if times > 1]
         assert retried or not twice, f"ran twice: {twice}"
+
+
+def rate_of(candidate: Candidate) -> float:
+    readable = [call for call in candidate.calls if call.defect is None]
+    return min((quality_of(call.arguments) for call in readable), default=6) / 10
+
+
+def winner_of(request: ScoreRequest, rates: Sequence[float] | None) -> int:
+    """The best of the candidates whose calls can all be made, of equals and in an outage the first.
+
+    Where no candidate is such, the best of all: a part of it may do.
+    """
+    candidates = request.candidates
+    sound = [
+        index
+        for index, candidate in enumerate(candidates)
+        if all(call.defect is None and call.name in request.tools for call in candidate.calls)
+    ]
+    order = sound or range(len(candidates))
+    return order[0] if rates is None else max(order, key=lambda index: (rates[index], -index))
 
 
 def quality_of(arguments: Any) -> int:
@@ -124,7 +168,8 @@ class Stage:
 
     def __init__(self) -> None:
         self.world = World()
-        self.guard = Guard(FakeScorer(lambda request: self.world.rate(request)))
+        scorer = FakeScorer(lambda request: self.world.rate(request), thresholds=CALIBRATED)
+        self.guard = Guard(scorer)
         self._tools: dict[bool, list[BaseTool]] = {}
 
     def enter(self, world: World) -> None:
@@ -140,7 +185,7 @@ class Stage:
     def _made(self, *, fails: bool) -> list[BaseTool]:
 
         def act(name: str, quality: int, tag: str) -> str:
-            self.world.ran.append((name, quality, tag))
+            self.world.run((name, quality, tag))
             if fails and quality == FAILS_AT:
                 raise ValueError(f"{tag} failed")
             return f"{tag} done"
@@ -186,7 +231,9 @@ class PlannedModel(BaseChatModel):
 
 
 def rule(
-    on_low: Literal["reject", "escalate"], on_unjudged: Literal["open", "closed", "escalate"]
+    threshold: float | None,
+    on_low: Literal["reject", "escalate"],
+    on_unjudged: Literal["open", "closed", "escalate"],
 ) -> Rule:
-    """A rule of the default threshold; every call may be repeated."""
-    return Rule(on_low=on_low, on_unjudged=on_unjudged, repeats=True)
+    """A rule under which every call may be repeated."""
+    return Rule(threshold=threshold, on_low=on_low, on_unjudged=on_unjudged, repeats=True)
