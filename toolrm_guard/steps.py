@@ -141,7 +141,7 @@ def _sparing(step: Draw) -> Iterator[None]:
         yield
     except GraphBubbleUp:
         raise  # LangGraph's control flow is no failure
-    except Exception:
+    except Exception:  # whatever a provider raises, one draft must not cost the turn
         if not step.optional:
             raise
         _log.warning("no further draft came; the turn goes on without", exc_info=True)

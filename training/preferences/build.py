@@ -321,24 +321,12 @@ class Build:
                 "not asked again"
             )
 
-    def _progress(self, name: str) -> "_Progress":
-        return _Progress(self.console, name)
-
-
-class _Progress:
-    """A line with a clock while a stage runs; `rich` leaves plain output alone."""
-
-    def __init__(self, console: Console, name: str) -> None:
-        self._progress = Progress(
-            TextColumn("  {task.description}"), TimeElapsedColumn(), console=console, transient=True
-        )
-        self._progress.add_task(name, total=None)
-
-    def __enter__(self) -> None:
-        self._progress.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+    def _progress(self, name: str) -> Progress:
+        """Return a line with a clock; `rich` leaves plain output alone."""
+        columns = TextColumn("  {task.description}"), TimeElapsedColumn()
+        line = Progress(*columns, console=self.console, transient=True)
+        line.add_task(name, total=None)
+        return line
 
 
 def _notes(
