@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from bench.page import html as html
 from bench.page import plots as plots
 from bench.page.html import count, share
-from bench.page.run_files import Json, Run, cautions, interval, mapping, number
+from bench.page.run_files import (
+    Json,
+    Run,
+    cautions,
+    interval,
+    mapping,
+    number,
+    proportion,
+    proportions,
+)
 
 PUBLISHED = {
     "ToolRM-Disc-Qwen3-4B": 0.7761,
@@ -51,9 +60,9 @@ def trbench(runs: Sequence[Run]) -> str:
 
 def _trbench_block(columns: Sequence[Column]) -> str:
     points = [
-        plots.Point(label=column.name, value=value, ci95=interval(column.report.get("ci95")))
+        plots.Point(label=column.name, value=value, ci95=proportions(column.report.get("ci95")))
         for column in columns
-        if (value := number(column.report.get("weighted"))) is not None
+        if (value := proportion(column.report.get("weighted"))) is not None
     ]
     reference = [
         plots.Point(label=name, value=value, published=True) for name, value in PUBLISHED.items()

@@ -79,12 +79,24 @@ def number(value: object) -> float | None:
     return float(value)
 
 
+def proportion(value: object) -> float | None:
+    """Return a number in [0, 1], or None: what is none has no place on such an axis."""
+    found = number(value)
+    return found if found is not None and 0.0 <= found <= 1.0 else None
+
+
 def interval(value: object) -> tuple[float, float] | None:
     """Return two finite numbers, or None."""
     if not isinstance(value, list | tuple) or len(value) != 2:
         return None
     low, high = number(value[0]), number(value[1])
     return None if low is None or high is None else (low, high)
+
+
+def proportions(value: object) -> tuple[float, float] | None:
+    """Return an interval in [0, 1], or None."""
+    found = interval(value)
+    return found if found is not None and 0.0 <= found[0] <= found[1] <= 1.0 else None
 
 
 def numbers(value: object) -> list[float | None]:
