@@ -52,3 +52,7 @@ class ScorerTimeout(CouldNotJudge):
 
 class InvalidScore(CouldNotJudge):
     """The scorer answered, but not with one finite score per candidate."""
+
+
+class PromptTooLong(CouldNotJudge):
+    """The tools and the latest request alone do not fit into the reward model's context."""

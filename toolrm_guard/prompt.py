@@ -14,6 +14,7 @@ from toolrm_guard.messages import Message
 from toolrm_guard.tools import Tool, ToolSet
 
 END_OF_TURN = "<|im_end|>"
+OPENER = "<|im_start|>assistant\n"
 
 MAX_TEXT_CHARS = 20_000
 """A longer text is cut in the middle: its head and tail say most, and the model has an end."""
@@ -33,13 +34,22 @@ _INSTRUCTIONS = (
 
 def render_prompt(messages: Sequence[Message], tools: ToolSet) -> str:
     """Return the shared text of a decision, up to and including the assistant's turn opener."""
+    return "".join(render_turns(messages, tools))
+
+
+def render_turns(messages: Sequence[Message], tools: ToolSet) -> list[str]:
+    """Return the same text in pieces: the system turn if there is one, each turn, the opener.
+
+    Every piece begins with a control token, so the token ids of the pieces, joined, are those of
+    the whole.
+    """
     system = "\n\n".join(inert(m.text) for m in messages if m.role == "system" and m.text)
     if tools:
         listed = "\n".join(_render_tool(tool) for tool in tools.values())
         system = f"{system}\n\n{_INSTRUCTIONS.format(tools=listed)}".strip()
     turns = [_turn("system", system)] if system else []
     turns += [_render_message(message) for message in messages if message.role != "system"]
-    return "".join(turns) + "<|im_start|>assistant\n"
+    return [*turns, OPENER]
 
 
 def render_candidate(candidate: Candidate) -> str:

@@ -7,65 +7,38 @@ the thresholds.
 
 import asyncio
 import hashlib
-import itertools
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import lightgbm
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from toolrm_guard.errors import ModelIntegrityError
 from toolrm_guard.findings import Finder
 from toolrm_guard.scorers.base import Score, ScoreRequest, ThresholdKind
 from toolrm_guard.scorers.features import INPUTS, compare, extract
+from toolrm_guard.scorers.reward_map import RewardMap
 
 MODEL_FILE = "model.txt"
 CALIBRATION_FILE = "calibration.json"
 _REMEDY = "reinstall toolrm-guard, or train again with `python -m training.train_lite`"
-_Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-class Calibration(BaseModel):
+class Calibration(RewardMap):
     """What belongs to a model file but is no tree.
 
     Attributes:
         model_sha256: Of the model file, in hex.
         features: Names of the columns, in the order the trees use.
-        rewards: Knots of the map to probability, rising.
-        probabilities: P(the candidate is right) at the knots, never falling; linear between.
-        thresholds: Probability below which a turn of this kind should not pass.
-        rule: How the thresholds were chosen.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal[1] = 1
     model_sha256: str
     features: tuple[str, ...]
-    rewards: tuple[float, ...] = Field(min_length=2)
-    probabilities: tuple[_Share, ...] = Field(min_length=2)
-    thresholds: dict[ThresholdKind, _Share]
-    rule: str
-
-    @model_validator(mode="after")
-    def _is_a_map(self) -> "Calibration":
-        if len(self.rewards) != len(self.probabilities):
-            raise ValueError("rewards and probabilities differ in length")
-        rising = all(a < b for a, b in itertools.pairwise(self.rewards))
-        steady = all(a <= b for a, b in itertools.pairwise(self.probabilities))
-        if not (rising and steady):
-            raise ValueError("rewards must rise and probabilities must not fall")
-        if missing := {"read", "write", "destructive", "answer"} - set(self.thresholds):
-            raise ValueError(f"thresholds lack {', '.join(sorted(missing))}")
-        return self
-
-    def probability(self, rewards: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return P(right) for rewards (n,), each in [0, 1]."""
-        return np.interp(rewards, self.rewards, self.probabilities)
 
     @property
     def fingerprint(self) -> str:
