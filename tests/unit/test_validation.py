@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from toolrm_guard.quick_fit import quick_fit
 from toolrm_guard.tools import Tool
-from toolrm_guard.validation import quick_fit
 
 PARAMETERS: dict[str, Any] = {
     "type": "object",

@@ -13,7 +13,8 @@ from toolrm_guard.errors import ConfigurationError
 from training.preferences.rows import Dropped
 from training.preferences.sources import reading
 from training.preferences.sources.arrays import elements
-from training.preferences.sources.reading import Row, read_rows
+from training.preferences.sources.reading import read_rows
+from training.preferences.sources.row import Row
 
 
 def read(path: Path | str) -> tuple[list[str], list[tuple[str, str]]]:

@@ -22,7 +22,8 @@ from toolrm_guard.errors import ConfigurationError
 from training.preferences.rows import Dropped, Response, Trajectory
 from training.preferences.sources import fields
 from training.preferences.sources.fields import BadField
-from training.preferences.sources.reading import dropped, read_file
+from training.preferences.sources.reading import read_file
+from training.preferences.sources.row import dropped
 
 _EXECUTED = ("multi_turn", "exec", "rest", "memory", "web_search", "format_sensitivity", "sql")
 _FOREIGN = ("java", "javascript")

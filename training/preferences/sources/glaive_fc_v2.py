@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from training.preferences.rows import Dropped, Trajectory
 from training.preferences.sources import fields
 from training.preferences.sources.fields import BadField, Json
-from training.preferences.sources.reading import Row, adapt, read_rows
+from training.preferences.sources.reading import adapt, read_rows
+from training.preferences.sources.row import Row
 
 HUB = "glaiveai/glaive-function-calling-v2"
 LICENCE = "Apache-2.0"

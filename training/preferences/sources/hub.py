@@ -13,7 +13,7 @@ import pyarrow
 
 from toolrm_guard.errors import ConfigurationError
 from training.preferences.rows import Dropped, JsonObject
-from training.preferences.sources.reading import Row, dropped
+from training.preferences.sources.row import Row, dropped
 
 
 def hub_rows(name: str, part: str | None, split: str) -> Iterator[JsonObject]:

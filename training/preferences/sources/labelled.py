@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from toolrm_guard.labelled import LabelledCandidate, LabelledRecord, Turn
 from training.preferences.rows import Dropped, Response, Trajectory
 from training.preferences.sources.fields import BadField, Json, call, said, text_of, tools
-from training.preferences.sources.reading import Row, adapt, read_rows
+from training.preferences.sources.reading import adapt, read_rows
+from training.preferences.sources.row import Row
 
 LICENCES: Mapping[str, str | None] = {
     "api_bank": "Apache-2.0",

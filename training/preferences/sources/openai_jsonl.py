@@ -11,7 +11,8 @@ from toolrm_guard.calls import content_text
 from training.preferences.rows import Dropped, Trajectory
 from training.preferences.sources import fields
 from training.preferences.sources.fields import BadField, Json
-from training.preferences.sources.reading import Row, adapt, read_rows
+from training.preferences.sources.reading import adapt, read_rows
+from training.preferences.sources.row import Row
 
 _ROLES = {
     "system": "system", "developer": "system", "user": "user", "assistant": "assistant",

@@ -10,14 +10,14 @@ import math
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from toolrm_guard.errors import ConfigurationError
-from training.preferences.rows import Dropped, JsonObject, Trajectory
+from training.preferences.rows import Dropped, Trajectory
 from training.preferences.sources.arrays import elements
 from training.preferences.sources.fields import BadField
+from training.preferences.sources.row import Row, dropped
 
 SUFFIXES = (".jsonl", ".json", ".jsonl.gz", ".json.gz", ".parquet")
 """What is read of a folder; other files in it are no data."""
@@ -26,19 +26,6 @@ MAX_LINE_BYTES = 64 * 2**20
 """A longer line is dropped unread, so that a file without line ends cannot fill the memory."""
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One object of a source.
-
-    Attributes:
-        where: File and line (or index), for reports and for rows without an id.
-        value: The object.
-    """
-
-    where: str
-    value: JsonObject
 
 
 Convert = Callable[[Row], Iterator[Trajectory | Dropped]]
@@ -76,12 +63,6 @@ def adapt(rows: Iterator[Row | Dropped], convert: Convert) -> Iterator[Trajector
             yield from convert(row)
         except BadField as exc:
             yield dropped(exc.reason, row.where, str(exc))
-
-
-def dropped(reason: str, where: str, detail: str) -> Dropped:
-    """Return the record of a row that could not be read; a long detail is cut."""
-    clean = detail.encode("utf-8", "backslashreplace").decode("utf-8")
-    return Dropped(stage="read", reason=reason, id=where, detail=clean[:500])
 
 
 def _empty(name: str) -> Dropped:

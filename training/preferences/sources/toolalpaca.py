@@ -12,7 +12,8 @@ from typing import Any
 from training.preferences.rows import Dropped, Trajectory
 from training.preferences.sources import fields
 from training.preferences.sources.fields import BadField, Json
-from training.preferences.sources.reading import Row, adapt, dropped, read_rows
+from training.preferences.sources.reading import adapt, read_rows
+from training.preferences.sources.row import Row, dropped
 
 LICENCE = "Apache-2.0"
 

@@ -16,7 +16,7 @@ from toolrm_guard.store import TraceStore
 from training.preferences.rows import Dropped, Response, Trajectory
 from training.preferences.sources import fields
 from training.preferences.sources.fields import BadField, Json
-from training.preferences.sources.reading import dropped
+from training.preferences.sources.row import dropped
 
 _store_log = logging.getLogger("toolrm_guard.store")
 

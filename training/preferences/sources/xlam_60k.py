@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from training.preferences.rows import Dropped, Trajectory
 from training.preferences.sources import fields
 from training.preferences.sources.python_types import parameters_of
-from training.preferences.sources.reading import Row, adapt, read_rows
+from training.preferences.sources.reading import adapt, read_rows
+from training.preferences.sources.row import Row
 
 HUB = "Salesforce/xlam-function-calling-60k"
 LICENCE = "CC-BY-4.0"
