@@ -10,8 +10,8 @@ from toolrm_guard import calibration, judged
 from toolrm_guard.errors import ConfigurationError, CouldNotJudge, StoreError
 from toolrm_guard.labelled import read_records
 from toolrm_guard.scorers import resolve
-from toolrm_guard.scorers.base import Scorer, ThresholdKind
-from toolrm_guard.scorers.calibrated import ThresholdEntry, ThresholdFile, fingerprint
+from toolrm_guard.scorers.base import Scorer, ThresholdKind, fingerprint_of
+from toolrm_guard.scorers.calibrated import ThresholdEntry, ThresholdFile
 from toolrm_guard.store import TraceStore
 
 _MOST_UNJUDGED = 0.01
@@ -85,7 +85,7 @@ def fit_file(
     thresholds = calibration.fit(found.turns, rate, kinds)
     return ThresholdFile(
         scorer=scorer.name,
-        fingerprint=fingerprint(scorer),
+        fingerprint=fingerprint_of(scorer),
         method=calibration.METHOD,
         rate=rate,
         candidates=candidates,

@@ -32,7 +32,7 @@ from toolrm_guard.policy import Mode, Policy, decide, is_blocked, judge, thresho
 from toolrm_guard.recording import review_record
 from toolrm_guard.review import Review, shadowed
 from toolrm_guard.scorers import resolve
-from toolrm_guard.scorers.base import Critic, Score, Scorer, ScoreRequest
+from toolrm_guard.scorers.base import Critic, Score, Scorer, ScoreRequest, fingerprint_of
 from toolrm_guard.selection import best
 from toolrm_guard.store import TraceStore
 from toolrm_guard.tools import ToolSet
@@ -74,6 +74,7 @@ class Guard:
             MissingExtraError: If the scorer's extra is not installed.
         """
         self.scorer = resolve(scorer)
+        self._fingerprint = fingerprint_of(self.scorer)
         self.policy = policy or Policy()
         self.critic = critic
         for rule in ("read", "write", "destructive", "answer"):
@@ -149,6 +150,7 @@ class Guard:
                 request,
                 review,
                 scorer=self.scorer.name,
+                scorer_fingerprint=self._fingerprint,
                 mode=self.policy.mode,
                 parent_id=parent_id,
                 conversation_id=conversation_id,
@@ -211,6 +213,7 @@ class Guard:
         *,
         ok: bool,
         kind: records.OutcomeKind = "task",
+        label: str = "",
         content: str = "",
         latency_ms: float | None = None,
         digest: str | None = None,
@@ -222,6 +225,7 @@ class Guard:
             call_id: The provider's id of the call; joins the outcome to its review.
             ok: Whether it went well.
             kind: What the outcome is about.
+            label: What happened, in a word of your own: `task_solved`, `refund_issued`.
             content: The tool's result or error, or a note.
             latency_ms: How long the tool took.
             digest: Of the call that ran.
@@ -238,6 +242,7 @@ class Guard:
                 created_at=at,
                 conversation_id=conversation_id,
                 digest=digest,
+                label=label,
                 content=records.clean_text(content),
                 latency_ms=latency_ms,
             )

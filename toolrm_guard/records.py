@@ -17,7 +17,8 @@ from toolrm_guard.calls import Call, Candidate, canonical_json
 from toolrm_guard.messages import Message, Role
 from toolrm_guard.tools import Effect
 
-RECORD_VERSION = 1
+RECORD_VERSION = 2
+"""2 added `scorer_fingerprint` to reviews and `label` to outcomes; 1 is read as it is."""
 
 OutcomeKind = Literal["execution", "task", "blocked", "human"]
 
@@ -95,6 +96,9 @@ class ReviewRecord(_Record):
     )
     round: int = 0
     scorer: str
+    scorer_fingerprint: str | None = Field(
+        default=None, description="Which weights judged: changes with any score; None if unknown."
+    )
     mode: Literal["enforce", "shadow"] = Field(
         default="enforce", description="In shadow the decision was recorded, not enforced."
     )
@@ -129,6 +133,9 @@ class OutcomeRecord(_Record):
     created_at: datetime.datetime
     conversation_id: str | None = None
     digest: str | None = None
+    label: str = Field(
+        default="", description="What happened, in one word: `refund_issued`; a human's `edit`."
+    )
     content: str = ""
     latency_ms: float | None = None
 

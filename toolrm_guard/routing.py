@@ -190,6 +190,7 @@ def _heeded(
             answer.call.id or "",
             ok=answer.kind in ("approve", "edit"),
             kind="human",
+            label=answer.kind,
             content=f"{answer.kind}: {answer.message}".rstrip(": "),
             digest=answer.call.digest,
             conversation_id=conversation_of(config),

@@ -49,6 +49,24 @@ _RETRIES_S = (0.05, 0.2, 1.0, 4.0)
 
 Entry = ReviewRecord | OutcomeRecord
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreHealth:
+    """What a store has done with its entries so far, in this process.
+
+    Attributes:
+        queued: Waiting for the writer, or in its hands.
+        written: Committed.
+        dropped: Given up because the queue was full, or the store closed.
+        failed: Lost because the database refused them for good, or they could not be built.
+    """
+
+    queued: int
+    written: int
+    dropped: int
+    failed: int
+
+
 _metadata = MetaData()
 _reviews = Table(
     "reviews",
@@ -115,7 +133,7 @@ class TraceStore:
     def _start(self) -> None:
         self._waiting: deque[Callable[[], Entry]] = deque()
         self._changed = threading.Condition()
-        self._busy = False
+        self._in_hand = 0
         self._writer = threading.Thread(target=self._run, name="toolrm-guard-store", daemon=True)
         self._writer.start()
 
@@ -133,10 +151,23 @@ class TraceStore:
             self._waiting.append(build)
             self._changed.notify_all()
 
+    @property
+    def health(self) -> StoreHealth:
+        """What became of the entries so far; cheap enough to ask for at any time."""
+        with self._changed:
+            return StoreHealth(
+                queued=len(self._waiting) + self._in_hand,
+                written=self.written,
+                dropped=self.dropped,
+                failed=self.failed,
+            )
+
     def flush(self, timeout_s: float = 30.0) -> bool:
         """Wait until everything queued so far is written or given up; False on timeout."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._waiting and not self._busy, timeout_s)
+            return self._changed.wait_for(
+                lambda: not self._waiting and not self._in_hand, timeout_s
+            )
 
     def close(self) -> None:
         """Write what is queued, then stop the writer and release the database."""
@@ -191,7 +222,7 @@ class TraceStore:
             self.written += written
             self.failed += len(rows) - written
             with self._changed:
-                self._busy = False
+                self._in_hand = 0
                 self._changed.notify_all()
 
     def _next_batch(self) -> list[Callable[[], Entry]]:
@@ -199,7 +230,7 @@ class TraceStore:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
-            self._busy = bool(batch)
+            self._in_hand = len(batch)
             return batch
 
     def _build(self, build: Callable[[], Entry]) -> _Row | None:

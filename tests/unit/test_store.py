@@ -14,6 +14,7 @@ import pytest
 from tests.unit.conftest import TOOLS, proposal
 from toolrm_guard import FakeScorer, Guard, Policy, TraceStore
 from toolrm_guard.errors import StoreError
+from toolrm_guard.store import StoreHealth
 
 
 def guard_with(store: TraceStore | str | Path, *probabilities: float) -> Guard:
@@ -220,3 +221,28 @@ print(sorted(record.messages[0].text for record in store.reviews()))
 def test_a_store_in_memory_is_refused() -> None:
     with pytest.raises(StoreError, match="in memory"):
         TraceStore("sqlite:///:memory:")
+
+
+def test_the_health_of_a_store_counts_what_became_of_every_entry(tmp_path: Path) -> None:
+    with TraceStore(tmp_path / "traces.db") as store:
+        store.put(lambda: 1 / 0)  # type: ignore[arg-type,return-value]
+        guard = guard_with(store)
+        guard.review("Read", TOOLS, [proposal("get_file", path="a")])
+        guard.record_outcome("c1", ok=True, label="refund_issued")
+        store.flush()
+        assert store.health == StoreHealth(queued=0, written=2, dropped=0, failed=1)
+        [outcome] = store.outcomes()
+        assert outcome.label == "refund_issued"
+    guard.record_outcome("c2", ok=True)
+    assert store.health.dropped == 1
+
+
+def test_a_review_names_the_weights_that_judged(tmp_path: Path) -> None:
+    class Weighed(FakeScorer):
+        fingerprint = "sha256:1"
+
+    with TraceStore(tmp_path / "traces.db") as store:
+        for scorer in (FakeScorer(lambda r: [0.9]), Weighed(lambda r: [0.9])):
+            Guard(scorer, store=store).review("Read", TOOLS, ["text"])
+        store.flush()
+        assert [r.scorer_fingerprint for r in store.reviews()] == [None, "sha256:1"]

@@ -116,3 +116,9 @@ class Critic(Protocol):
             CouldNotJudge: If there is none; the findings then stand in.
         """
         ...
+
+
+def fingerprint_of(scorer: Scorer) -> str | None:
+    """Return what changes whenever a candidate may get another probability, if a scorer says."""
+    found = getattr(scorer, "fingerprint", None)
+    return found if isinstance(found, str) else None

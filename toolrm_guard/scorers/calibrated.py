@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from toolrm_guard.errors import ConfigurationError, ModelIntegrityError
 from toolrm_guard.scorers import resolve
-from toolrm_guard.scorers.base import Score, Scorer, ScoreRequest, ThresholdKind
+from toolrm_guard.scorers.base import Score, Scorer, ScoreRequest, ThresholdKind, fingerprint_of
 
 _Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -98,17 +98,16 @@ class CalibratedScorer:
         """That of the scorer inside: the scores are its own."""
         return self._scorer.name
 
+    @property
+    def fingerprint(self) -> str | None:
+        """That of the scorer inside."""
+        return fingerprint_of(self._scorer)
+
     async def score(
         self, requests: Sequence[ScoreRequest], deadline: float | None
     ) -> list[list[Score]]:
         """Return the scores of the scorer inside."""
         return await self._scorer.score(requests, deadline)
-
-
-def fingerprint(scorer: Scorer) -> str | None:
-    """Return what changes whenever a candidate may get another probability, if a scorer says."""
-    found = getattr(scorer, "fingerprint", None)
-    return found if isinstance(found, str) else None
 
 
 def _check(file: ThresholdFile, scorer: Scorer, source: str) -> None:
@@ -117,10 +116,10 @@ def _check(file: ThresholdFile, scorer: Scorer, source: str) -> None:
         raise ModelIntegrityError(
             f"{source} was made with scorer {file.scorer!r}, not {scorer.name!r}; {remedy}"
         )
-    if file.fingerprint != fingerprint(scorer):
+    if file.fingerprint != fingerprint_of(scorer):
         raise ModelIntegrityError(
             f"{source} was made with model {_short(file.fingerprint)} of {scorer.name!r}, but the "
-            f"one in use is {_short(fingerprint(scorer))}: their probabilities differ; {remedy}"
+            f"one in use is {_short(fingerprint_of(scorer))}: their probabilities differ; {remedy}"
         )
 
 
