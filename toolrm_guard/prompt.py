@@ -19,9 +19,12 @@ OPENER = "<|im_start|>assistant\n"
 MAX_TEXT_CHARS = 20_000
 """A longer text is cut in the middle: its head and tail say most, and the model has an end."""
 
-_CONTROL = re.compile(r"<(?=\||/?(?:tools?|think|s|[a-z]+(?:_[a-z]+)+)>)", re.I)
-"""`<|...|>`, the Hermes tags, and every tag of joined words: `<tool_call>`, `<start_of_turn>`,
-`<file_sep>` and their like are control tokens of one model or another."""
+_CONTROL = re.compile(
+    r"<(?=\||/?(?:tools?|think|evaluation|choice|verdict|s|[a-z]+(?:_[a-z]+)+)>)", re.I
+)
+"""`<|...|>`, the Hermes tags, those of a critic's answer, and every tag of joined words:
+`<tool_call>`, `<start_of_turn>`, `<file_sep>` and their like are control tokens of one model or
+another."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _INSTRUCTIONS = (

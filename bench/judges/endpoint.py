@@ -1,18 +1,16 @@
 """Reward models behind a server: `disc` by vLLM's `/classify`, `gen` by any chat endpoint."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from bench.endpoints import Server
-from bench.judges.kinds import Choice, JudgeSettings, Question
+from bench.judges.kinds import JudgeSettings, Question
 from toolrm_guard.calls import Candidate
+from toolrm_guard.critic_answer import Choice, choice_in
 from toolrm_guard.critic_prompt import CriticMode, comparison_messages
 from toolrm_guard.errors import ConfigurationError
 from toolrm_guard.prompt import END_OF_TURN, render_candidate, render_prompt
 from toolrm_guard.scorers.base import ScoreRequest
-
-_CHOICE = re.compile(r"<choice>\s*([12])\s*</choice>")
 
 
 class _Served:
@@ -97,15 +95,3 @@ class GenRanker(_Served):
         )
         self.output_tokens += reply.output_tokens
         return choice_in(reply.candidate.text)
-
-
-def choice_in(text: str) -> Choice:
-    """Return the choice that an answer names, or None.
-
-    What stands before the end of a thought does not count: a model may weigh `<choice>1</choice>`
-    there and decide for the other. (The official evaluation takes the first in the whole text.)
-    """
-    found = _CHOICE.search(text.rpartition("</think>")[2])
-    if found is None:
-        return None
-    return 1 if found[1] == "1" else 2

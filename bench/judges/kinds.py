@@ -9,14 +9,12 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from toolrm_guard.calls import Candidate
+from toolrm_guard.critic_answer import Choice
 from toolrm_guard.errors import ConfigurationError, CouldNotJudge, InvalidScore
 from toolrm_guard.scorers.base import ScoreRequest
-
-Choice = Literal[1, 2] | None
-"""Which of two is better; None if the answer could not be read."""
 
 Chat = tuple[Mapping[str, str], ...]
 """Messages with role and content, as a chat template takes them."""

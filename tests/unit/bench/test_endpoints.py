@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bench.endpoints import Server, key_from
-from bench.judges.endpoint import DiscRater, GenRanker, choice_in
+from bench.judges.endpoint import DiscRater, GenRanker
 from bench.judges.kinds import JudgeSettings, Question
 from bench.pairs import load_pairs
 from tests.unit.bench import packs
@@ -95,21 +95,6 @@ def test_settings_are_checked_before_anything_is_asked(monkeypatch: pytest.Monke
 def test_an_unopened_server_says_so() -> None:
     with pytest.raises(RuntimeError, match="async with"):
         asyncio.run(Server("http://localhost", "m").chat([]))
-
-
-@pytest.mark.parametrize(
-    ("text", "choice"),
-    [
-        ("<evaluation>a</evaluation><choice>2</choice>", 2),
-        ("<choice>\n1\n</choice>", 1),
-        ("<think>maybe <choice>1</choice></think>no: <choice>2</choice>", 2),
-        ("<choice>3</choice>", None),
-        ("the first one", None),
-        ("<think><choice>1</choice></think>", None),
-    ],
-)
-def test_the_choice_is_what_stands_after_the_thought(text: str, choice: int | None) -> None:
-    assert choice_in(text) == choice
 
 
 # --- /classify ------------------------------------------------------------------------------------
