@@ -14,11 +14,12 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.types import Command
 
+from toolrm_guard import tracing
 from toolrm_guard.calls import Call
 from toolrm_guard.errors import ConfigurationError
 from toolrm_guard.guard import Guard
 from toolrm_guard.review import Review
-from toolrm_guard.steps import conversation_of
+from toolrm_guard.steps import conversation_of, run_span
 from toolrm_guard.tools import ToolSet
 from toolrm_guard.verdicts import (
     METADATA_KEY,
@@ -54,7 +55,9 @@ class Enforcement:
         """Execute the call if exactly it was approved."""
         check = self._check(request)
         if check.kind == "rescore":
-            check = self._judged(check, self.guard.review(**self._rescoring(check, request)))
+            with tracing.under(run_span(request.runtime.config)):
+                review = self.guard.review(**self._rescoring(check, request))
+            check = self._judged(check, review)
         if check.reply is not None:
             return self._refused(check, check.reply, request)
         with self._recorded(check.call, request) as results:
@@ -67,7 +70,9 @@ class Enforcement:
         """Execute the call if exactly it was approved."""
         check = self._check(request)
         if check.kind == "rescore":
-            check = self._judged(check, await self.guard.areview(**self._rescoring(check, request)))
+            with tracing.under(run_span(request.runtime.config)):
+                review = await self.guard.areview(**self._rescoring(check, request))
+            check = self._judged(check, review)
         if check.reply is not None:
             return self._refused(check, check.reply, request)
         with self._recorded(check.call, request) as results:

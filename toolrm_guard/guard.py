@@ -14,8 +14,6 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from opentelemetry.trace import Span
-
 from toolrm_guard import blocking, records, tracing
 from toolrm_guard.budget import Allowance, more_samples
 from toolrm_guard.calls import Candidate
@@ -28,13 +26,14 @@ from toolrm_guard.errors import (
     ScorerUnavailable,
 )
 from toolrm_guard.messages import parse_messages
-from toolrm_guard.policy import Mode, Policy, decide, is_blocked, judge, threshold_for
+from toolrm_guard.policy import Policy, decide, is_blocked, judge, threshold_for
 from toolrm_guard.recording import review_record
 from toolrm_guard.review import Review, shadowed
 from toolrm_guard.scorers import resolve
 from toolrm_guard.scorers.base import Critic, Score, Scorer, ScoreRequest, fingerprint_of
 from toolrm_guard.selection import best
 from toolrm_guard.store import TraceStore
+from toolrm_guard.telemetry import Telemetry, count_outcome
 from toolrm_guard.tools import ToolSet
 from toolrm_guard.toolsets import ToolSets
 
@@ -58,6 +57,7 @@ class Guard:
         policy: Policy | None = None,
         store: TraceStore | str | Path | None = None,
         critic: Critic | None = None,
+        tool_metrics: bool = False,
     ) -> None:
         """Load the scorer and open the store, so that a wrong set-up fails before the agent starts.
 
@@ -67,6 +67,7 @@ class Guard:
             store: Where records go: a store, a SQLAlchemy URL or a SQLite path; None keeps none.
             critic: Writes the critique of a draft that is sent back; None makes it from findings,
                 and so does a critic that fails or is late.
+            tool_metrics: Whether OpenTelemetry counts calls by the name of their tool, too.
 
         Raises:
             ConfigurationError: If the scorer is unknown or damaged, a threshold is missing, or the
@@ -81,6 +82,7 @@ class Guard:
             threshold_for(rule, self.policy, self.scorer.thresholds)  # missing ones are told now
         self.store = store if store is None or isinstance(store, TraceStore) else TraceStore(store)
         self._toolsets = ToolSets()
+        self._telemetry = Telemetry(tool_metrics=tool_metrics)
 
     async def areview(
         self,
@@ -143,7 +145,7 @@ class Guard:
             if self.critic is not None and review.decision == "correct" and not review.more:
                 review = await self._criticise(self.critic, request, review, deadline)
             review = dataclasses.replace(review, total_ms=_ms_since(started))
-            _trace(span, self.scorer.name, self.policy.mode, review)
+            self._telemetry.observe(span, review, scorer=self.scorer.name, mode=self.policy.mode)
         if self.store is not None and not review.more:
             build = functools.partial(
                 review_record,
@@ -231,6 +233,7 @@ class Guard:
             digest: Of the call that ran.
             conversation_id: Joins the outcomes of one conversation.
         """
+        count_outcome(kind, ok=ok)
         if self.store is None:
             return
         at = _now()
@@ -354,32 +357,6 @@ class Guard:
             total_ms=_ms_since(started),
             scorer_ms=scorer_ms,
         )
-
-
-def _trace(span: Span, scorer: str, mode: Mode, review: Review) -> None:
-    facts: dict[str, str | int | float | bool] = {
-        "decision": review.decision,
-        "scorer": scorer,
-        "mode": mode,
-        "candidates": len(review.request.candidates),
-        "chosen": review.chosen,
-        "round": review.round,
-        "more": review.more,
-        "judged": review.judged,
-        "scorer_ms": review.scorer_ms,
-    }
-    if review.scores:
-        facts["probability"] = review.scores[review.chosen].probability
-    if review.unjudged_reason is not None:
-        facts["unjudged_reason"] = review.unjudged_reason
-    calls = review.candidate.calls
-    tracing.describe(
-        span,
-        facts,
-        tool_names=[call.name for call in calls],
-        call_ids=[call.id for call in calls if call.id],
-    )
-    tracing.emit_scores(scorer, [score.probability for score in review.scores])
 
 
 def _reason(error: CouldNotJudge) -> str:

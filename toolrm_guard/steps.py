@@ -10,10 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar, assert_never
 
+from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphBubbleUp
+from opentelemetry.trace import Span
 
+from toolrm_guard import tracing
 from toolrm_guard.budget import Allowance
 from toolrm_guard.drafts import ChatRunnable, adraw, draw
 from toolrm_guard.guard import Guard
@@ -85,7 +88,8 @@ def drive(steps: Steps[_T], config: RunnableConfig) -> _T:
                 with _sparing(step):
                     answer = draw(step.model, step.messages, step.n, config)
             case Judge():
-                answer = step.guard.review(**_arguments(step, config))
+                with tracing.under(run_span(config)):
+                    answer = step.guard.review(**_arguments(step, config))
             case WasStored():
                 saver, own = _own_checkpoint(config)
                 answer = own is None or saver.get_tuple(own) is not None
@@ -110,7 +114,8 @@ async def adrive(steps: Steps[_T], config: RunnableConfig) -> _T:
                         step.model, step.messages, step.n, config, timeout_s=step.timeout_s
                     )
             case Judge():
-                answer = await step.guard.areview(**_arguments(step, config))
+                with tracing.under(run_span(config)):
+                    answer = await step.guard.areview(**_arguments(step, config))
             case WasStored():
                 saver, own = _own_checkpoint(config)
                 answer = own is None or await saver.aget_tuple(own) is not None
@@ -122,6 +127,24 @@ def conversation_of(config: RunnableConfig) -> str | None:
     """Return the thread id of a run: what joins the reviews of one conversation."""
     thread = config.get("configurable", {}).get("thread_id")
     return str(thread) if thread is not None else None
+
+
+def run_span(config: RunnableConfig) -> Span | None:
+    """Return the OpenTelemetry span of the surrounding run, where an instrumentor holds it apart.
+
+    OpenInference's tracer makes no span of its runs current, since callbacks may run in any order:
+    a span opened inside a run would become the root of another trace. It gives them out by run id.
+    Instrumentors that do make theirs current have no such method, and need nothing.
+    """
+    manager = config.get("callbacks")
+    if not isinstance(manager, BaseCallbackManager) or manager.parent_run_id is None:
+        return None
+    for handler in manager.handlers:
+        get_span = getattr(handler, "get_span", None)
+        span = get_span(manager.parent_run_id) if callable(get_span) else None
+        if isinstance(span, Span):
+            return span
+    return None
 
 
 def _own_checkpoint(config: RunnableConfig) -> tuple[Any, RunnableConfig | None]:

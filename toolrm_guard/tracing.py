@@ -40,6 +40,16 @@ def review_span(review_id: str, conversation_id: str | None) -> Iterator[trace.S
         yield span
 
 
+@contextmanager
+def under(span: trace.Span | None) -> Iterator[None]:
+    """Make a span current that an instrumentor keeps to itself; None leaves what is current."""
+    if span is None:
+        yield
+        return
+    with trace.use_span(span, record_exception=False, set_status_on_exception=False):
+        yield
+
+
 def describe(
     span: trace.Span,
     facts: Mapping[str, AttributeValue],
