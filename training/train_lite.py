@@ -5,8 +5,7 @@
 Reads labelled packs, makes candidate groups (real outputs and edits of references), extracts the
 features that serving uses, checks each source with a model trained on the others, fits the final
 model on everything, and writes model.txt, calibration.json and MODEL_CARD.md. The same data and
-seed give the same groups, features and held-out folds; the final fit is not yet the same bit by bit
-(two runs: 0.831 and 0.826 on the development pairs).
+seed give the same files, bit by bit, in any process.
 """
 
 import argparse

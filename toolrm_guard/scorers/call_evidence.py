@@ -156,7 +156,7 @@ def _weigh_argument(argument: _Argument, found: CallEvidence, scene: Scene, tool
 
 def _weigh_switch(argument: _Argument, found: CallEvidence, scene: Scene) -> None:
     """A true switch should be spoken of; a false one should be denied or be the default."""
-    said = [i for w in argument.hints.name for i in scene.view.at.get(w, ())]
+    said = sorted(i for w in argument.hints.name for i in scene.view.at.get(w, ()))
     default = argument.schema.get("default")
     if argument.value:
         found.add("true_said" if said else "true_unsaid")

@@ -1,5 +1,8 @@
 """Features are finite, documented, and blind to what they must not see."""
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -141,3 +144,36 @@ def test_features_are_finite_for_any_input(
 ) -> None:
     made = tuple(Call(name=name, arguments=arguments) for name, arguments in calls)
     assert np.isfinite(rows(Candidate(calls=made), Candidate(), text=text)).all()
+
+
+_IN_ANY_PROCESS = """
+import hashlib
+from tests.unit.scorers.test_features import Tool, ToolSet, Candidate, Call, Message
+from toolrm_guard.scorers.base import ScoreRequest
+from toolrm_guard.scorers.features import extract
+
+names = ("hourly_wind_details", "gusts_chart_legend", "rain_radar_tiles")
+switches = {name: {"type": "boolean"} for name in names}
+tool = Tool(name="weather", parameters={"type": "object", "properties": switches})
+text = "No hourly values please, but of the wind all details. Without a chart! Legend and gusts" \
+    " are fine, no radar, but tiles and rain."
+made = Candidate(calls=(Call(name="weather", arguments=dict.fromkeys(names, True)),))
+request = ScoreRequest(
+    messages=(Message(role="user", text=text),), tools=ToolSet([tool]), candidates=(made,)
+)
+print(hashlib.sha256(extract(request, request.finder).tobytes()).hexdigest())
+"""
+
+
+def test_features_do_not_depend_on_the_order_of_sets() -> None:
+    """The hash of a string, and so the order of a set, is another in each process."""
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", _IN_ANY_PROCESS],
+            env={**os.environ, "PYTHONHASHSEED": salt},
+            stdout=subprocess.PIPE,
+        )
+        for salt in ("1", "2", "3", "4")
+    ]
+    assert len({run.communicate()[0] for run in runs}) == 1
+    assert all(run.returncode == 0 for run in runs)
