@@ -9,6 +9,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -36,9 +37,31 @@ def ensure_folder(folder: Path, build: Callable[[Path], None]) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.parent / f".{folder.name}.lock"):
             if not folder.exists():  # another process may have built it while we waited
-                _build_beside(folder, build)
+                _clear_wreckage(folder)
+                place_folder(folder, partial(_build_with_manifest, build))
     verify_folder(folder)
     return folder
+
+
+def place_folder(folder: Path, build: Callable[[Path], None]) -> None:
+    """Build in a neighbouring folder and rename it to `folder`.
+
+    Args:
+        folder: Where the files are to stand; nothing may be there.
+        build: Fills the empty folder it is given.
+
+    Raises:
+        OSError: If it cannot be written, or another has appeared there meanwhile.
+    """
+    beside = Path(tempfile.mkdtemp(prefix=_partial_prefix(folder), dir=folder.parent))
+    try:
+        build(beside)
+        for path in beside.iterdir():  # safetensors and mkdtemp make theirs private
+            path.chmod(0o644)
+        beside.chmod(0o755)
+        beside.rename(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def verify_folder(folder: Path) -> None:
@@ -71,22 +94,20 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _build_beside(folder: Path, build: Callable[[Path], None]) -> None:
-    """Build in a neighbouring folder and rename. Whoever holds the lock also clears wreckage."""
-    prefix = f".{folder.name}.partial-"
-    for wreck in folder.parent.glob(f"{prefix}*"):
+def _clear_wreckage(folder: Path) -> None:
+    """Remove what killed builds left; whoever holds the lock is alone."""
+    for wreck in folder.parent.glob(f"{_partial_prefix(folder)}*"):
         shutil.rmtree(wreck, ignore_errors=True)
-    partial = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
-    try:
-        build(partial)
-        digests = {path.name: sha256_of(path) for path in sorted(partial.iterdir())}
-        (partial / MANIFEST).write_text(json.dumps({"sha256": digests}, indent=2) + "\n")
-        for path in partial.iterdir():  # safetensors and mkdtemp make theirs private
-            path.chmod(0o644)
-        partial.chmod(0o755)
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _partial_prefix(folder: Path) -> str:
+    return f".{folder.name}.partial-"
+
+
+def _build_with_manifest(build: Callable[[Path], None], folder: Path) -> None:
+    build(folder)
+    digests = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
+    (folder / MANIFEST).write_text(json.dumps({"sha256": digests}, indent=2) + "\n")
 
 
 def _read_manifest(folder: Path) -> dict[str, str]:

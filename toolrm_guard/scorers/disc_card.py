@@ -1,5 +1,6 @@
 """`disc.json`, the card of a ToolRM-Disc: the trainer writes it, whatever serves it checks it."""
 
+import hashlib
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +10,9 @@ from toolrm_guard.errors import ModelIntegrityError
 from toolrm_guard.scorers.reward_map import RewardMap
 
 DISC_FILE = "disc.json"
+EMBEDDED_BASE = "smollm2-135m-instruct"
+"""The base that `toolrm_guard.embedded.weights` brings."""
+
 PROMPT_FORMAT = 1
 """Rises whenever `prompt` or `disc_prompt` give other ids for the same decision."""
 
@@ -17,7 +21,9 @@ class DiscCard(RewardMap):
     """What a discriminative reward model is, beside its weights.
 
     Attributes:
-        base: What it was trained from: a Hub id, or `smollm2-135m-instruct` for the embedded one.
+        base: What it was trained from: a Hub id, a folder, or `EMBEDDED_BASE`.
+        base_sha256: Of the base's tensors, as `disc_folder.tensors_sha256` hashes them; an adapter
+            is refused over another base. None says nothing of it.
         weights: File name to sha256, in hex; every file that a score depends on.
         prompt_format: The form of the prompt it was trained on.
         max_tokens: The longest prompt and suffix together.
@@ -25,6 +31,7 @@ class DiscCard(RewardMap):
 
     format: Literal[1] = 1
     base: str
+    base_sha256: str | None = None
     weights: dict[str, str] = Field(min_length=1)
     prompt_format: int
     max_tokens: int = Field(gt=1)
@@ -51,3 +58,10 @@ class DiscCard(RewardMap):
                 f"format {PROMPT_FORMAT}; {remedy}"
             )
         return card
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything that a probability depends on: the weights and the map."""
+        weights = sorted(self.weights.items())
+        content = f"{self.base_sha256} {weights} {self.rewards} {self.probabilities}"
+        return hashlib.sha256(content.encode()).hexdigest()
