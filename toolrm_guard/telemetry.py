@@ -6,6 +6,7 @@ What is written by default is facts about content, never content: names, numbers
 from dataclasses import dataclass
 
 from opentelemetry.trace import Span
+from opentelemetry.util.types import AttributeValue
 
 from toolrm_guard import metrics, tracing
 from toolrm_guard.calls import Call
@@ -45,7 +46,7 @@ class Telemetry:
         self._count(review, {metrics.SCORER: scorer, metrics.MODE: mode})
 
     def _describe(self, span: Span, review: Review, scorer: str, mode: Mode) -> None:
-        facts: dict[str, str | int | float | bool] = {
+        facts: dict[str, AttributeValue] = {
             "decision": review.decision,
             "scorer": scorer,
             "mode": mode,
@@ -57,7 +58,9 @@ class Telemetry:
             "scorer_ms": review.scorer_ms,
         }
         if review.scores:
-            facts["probability"] = review.scores[review.chosen].probability
+            # The events say it, too, but some backends take spans alone.
+            probabilities = [score.probability for score in review.scores]
+            facts |= {"probability": probabilities[review.chosen], "probabilities": probabilities}
         if review.unjudged_reason is not None:
             facts["unjudged_reason"] = _error_type(review.unjudged_reason)
         calls = review.candidate.calls

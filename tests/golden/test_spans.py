@@ -55,6 +55,10 @@ EXPECTED = """{
   "toolrm_guard.judged": true,
   "toolrm_guard.mode": "enforce",
   "toolrm_guard.more": 0,
+  "toolrm_guard.probabilities": [
+   0.25,
+   0.75
+  ],
   "toolrm_guard.probability": 0.75,
   "toolrm_guard.round": 0,
   "toolrm_guard.scorer": "fake"

@@ -11,8 +11,9 @@ import pytest
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("[0-9]*.py"))
 
 
-def test_there_are_six() -> None:
-    assert [path.name[:2] for path in EXAMPLES] == ["01", "02", "03", "04", "05", "06"]
+def test_each_has_a_number_of_its_own() -> None:
+    numbers = [path.name[:2] for path in EXAMPLES]
+    assert len(numbers) == len(set(numbers)) >= 6
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
