@@ -46,6 +46,10 @@ class ScorerUnavailable(CouldNotJudge):
     """The scorer failed or could not be reached."""
 
 
+class ScorerRefused(ScorerUnavailable):
+    """The server is there but refuses: a key, a model name or a flag is wrong, not the weather."""
+
+
 class ScorerTimeout(CouldNotJudge):
     """The deadline of the policy passed before every candidate had a score."""
 
