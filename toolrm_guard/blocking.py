@@ -1,9 +1,10 @@
-"""Run a coroutine from code that is not async."""
+"""Loops and threads of our own, for work that must not depend on the caller's."""
 
 import asyncio
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -19,19 +20,43 @@ def run(coroutine: Coroutine[Any, Any, _T]) -> _T:
     Raises:
         RuntimeError: If called from that loop itself, which would wait for itself for ever.
     """
-    loop = _loop()
+    loop = _loop("toolrm-guard-loop")
     if asyncio._get_running_loop() is loop:
         coroutine.close()
         raise RuntimeError("a sync call inside a scorer of a sync call; use the async twin there")
     return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
 
 
-@lru_cache(maxsize=1)
-def _loop() -> asyncio.AbstractEventLoop:
+async def on_io_loop(coroutine: Coroutine[Any, Any, _T]) -> _T:
+    """Return the coroutine's result, computed on the one loop of the library that does I/O.
+
+    So connections, batches and timers outlive the caller's loop and are shared by all callers, from
+    whichever loop or thread they come. Cancelling cancels the coroutine.
+    """
+    loop = _loop("toolrm-guard-io")
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))
+
+
+async def in_thread(function: Callable[[], _T]) -> _T:
+    """Return the function's result, computed in a thread of the library's own.
+
+    Not in the loop's default executor, which an application may have filled with its own work.
+    """
+    return await asyncio.get_running_loop().run_in_executor(_threads(), function)
+
+
+@lru_cache
+def _loop(name: str) -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="toolrm-guard-loop", daemon=True).start()
+    threading.Thread(target=loop.run_forever, name=name, daemon=True).start()
     return loop
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_loop.cache_clear)  # its thread stays in the parent
+@lru_cache(maxsize=1)
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=2, thread_name_prefix="toolrm-guard-worker")
+
+
+if hasattr(os, "register_at_fork"):  # threads stay in the parent
+    os.register_at_fork(after_in_child=_loop.cache_clear)
+    os.register_at_fork(after_in_child=_threads.cache_clear)

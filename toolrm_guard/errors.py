@@ -50,6 +50,10 @@ class ScorerRefused(ScorerUnavailable):
     """The server is there but refuses: a key, a model name or a flag is wrong, not the weather."""
 
 
+class ScorerOverloaded(CouldNotJudge):
+    """The scorer has more to do than it can within the deadline; answered at once."""
+
+
 class ScorerTimeout(CouldNotJudge):
     """The deadline of the policy passed before every candidate had a score."""
 
