@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.telemetry.receiver import Received, attribute, receiving
+from tests.support.otlp import Received, attribute, receiving
 from toolrm_guard import metrics
 
 ROOT = Path(__file__).parents[2]

@@ -26,6 +26,7 @@ class Received:
     def __init__(self) -> None:
         self.url = ""
         self.messages: dict[str, list[Any]] = {path: [] for path in _FORMS}
+        self.headers: list[Any] = []
 
     @property
     def spans(self) -> list[Any]:
@@ -76,6 +77,7 @@ def receiving() -> Iterator[Received]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
+            received.headers.append(self.headers)
             received.messages[self.path].append(_FORMS[self.path].FromString(body))
             self.send_response(200)
             self.send_header("Content-Length", "0")

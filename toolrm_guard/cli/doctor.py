@@ -1,0 +1,95 @@
+"""`toolrm-guard doctor`."""
+
+import argparse
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from toolrm_guard.cli.arguments import Commands, positive
+from toolrm_guard.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from toolrm_guard.doctor.scoring import Reference
+    from toolrm_guard.scorers.base import Scorer
+
+
+def add(commands: "Commands[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    doctor = commands.add_parser(
+        "doctor",
+        help="say whether the scorer, its server, the store and the collector are as they should",
+        description="Check what the guard needs and measure what a review costs here, one line a "
+        "check with its remedy. Exit code 1 if a check failed. A served scorer takes what is not "
+        "given here from the environment, as `Guard('vllm')` does.",
+    )
+    doctor.add_argument("--scorer", metavar="NAME", help="default: vllm with --url, else lite")
+    doctor.add_argument("--url", help="of the vLLM server; several separated by commas")
+    doctor.add_argument("--model", metavar="NAME", help="that the server serves")
+    doctor.add_argument("--disc", type=Path, metavar="FOLDER", help="of the model: disc.json")
+    doctor.add_argument("--ca", metavar="FILE", help="certificate authorities to trust, PEM")
+    doctor.add_argument(
+        "--api-key-env", metavar="VARIABLE", help="environment variable that holds the API key"
+    )
+    doctor.add_argument(
+        "--reference",
+        type=Path,
+        metavar="PATH",
+        help="a file of --save-reference",
+    )
+    doctor.add_argument(
+        "--tolerance", type=float, default=1e-3, metavar="X", help="of a raw reward (default 1e-3)"
+    )
+    doctor.add_argument("--save-reference", type=Path, metavar="FILE", help="write rewards there")
+    doctor.add_argument("--store", metavar="STORE", help="SQLite file or SQLAlchemy URL")
+    doctor.add_argument(
+        "--reviews", type=positive, default=30, metavar="N", help="to measure (default 30)"
+    )
+    doctor.add_argument(
+        "--deadline", type=float, default=2.0, metavar="S", help="of a review (default 2)"
+    )
+    doctor.add_argument("--json", action="store_true", help="print JSON instead of text")
+    doctor.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from toolrm_guard.doctor.command import Plan, run_command
+
+    plan = Plan(
+        scorer=partial(_scorer, arguments),
+        reviews=arguments.reviews,
+        deadline_s=arguments.deadline,
+        reference=partial(_reference, arguments.reference) if arguments.reference else None,
+        tolerance=arguments.tolerance,
+        save_reference=arguments.save_reference,
+        store=arguments.store,
+    )
+    return run_command(plan, as_json=arguments.json)
+
+
+def _scorer(arguments: argparse.Namespace) -> "Scorer":
+    """Return the scorer by name; what was given here stands for the environment's."""
+    from toolrm_guard.scorers import resolve
+
+    key = arguments.api_key_env and os.environ.get(arguments.api_key_env)
+    if arguments.api_key_env and not key:
+        raise ConfigurationError(
+            f"--api-key-env {arguments.api_key_env}: there is no such variable, or it is empty"
+        )
+    name = arguments.scorer or ("vllm" if arguments.url else "lite")
+    given = {
+        "URL": arguments.url,
+        "MODEL": arguments.model,
+        "FOLDER": arguments.disc and str(arguments.disc),
+        "CA_FILE": arguments.ca,
+        "API_KEY": key,
+    }
+    prefix = "TOOLRM_CRITIC" if name == "critic" else "TOOLRM_GUARD_VLLM"
+    os.environ.update({f"{prefix}_{part}": value for part, value in given.items() if value})
+    return resolve(name)
+
+
+def _reference(path: Path) -> "Reference":
+    from toolrm_guard.doctor import scoring
+
+    return scoring.stored(path)
