@@ -36,7 +36,8 @@ from training.preferences.pairs import Link
 from training.preferences.rows import Context, Response
 from training.preferences.schemas import toolset
 from training.preferences.shards import read_rows, rows_of
-from training.ranker import Floats, Ints, Sets, Table, fit, rewards
+from training.ranker import Ints, Sets, Table, fit, rewards
+from training.reward_maps import interval
 from training.train_lite import tabulate
 
 ARMS: Mapping[str, Mapping[str, bool]] = {
@@ -124,22 +125,6 @@ def report(arms: Sequence[Arm], prompts: Sequence[str]) -> str:
             f"| {arm.complexity:.1f} |"
         )
     return "\n".join(lines)
-
-
-def interval(values: Floats, prompts: Sequence[str], rounds: int = 2000) -> tuple[float, float]:
-    """Return the 95% bootstrap interval of a mean, drawing prompts with all their pairs.
-
-    Args:
-        values: (pairs,) one value a pair.
-        prompts: (pairs,) the prompt of each; pairs of one rise and fall together.
-        rounds: Draws.
-    """
-    _, index = np.unique(np.array(prompts), return_inverse=True)
-    pairs, total = np.bincount(index), np.bincount(index, values)
-    drawn = np.random.default_rng(0).integers(len(pairs), size=(rounds, len(pairs)))
-    means = total[drawn].sum(axis=1) / pairs[drawn].sum(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return float(low), float(high)
 
 
 # --- draws and features -------------------------------------------------------------------------

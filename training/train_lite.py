@@ -15,7 +15,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,6 @@ from rich.console import Console
 from rich.progress import track
 
 from toolrm_guard.findings import Finder
-from toolrm_guard.scorers.base import ThresholdKind
 from toolrm_guard.scorers.features import AGREEMENT, FEATURES, INPUTS, NAMES, extract
 from toolrm_guard.scorers.lite import CALIBRATION_FILE, MODEL_FILE, Calibration
 from training.lite_data import Group, make_groups, read_packs
@@ -36,17 +35,11 @@ from training.ranker import (
     Table,
     balanced,
     fit,
-    isotonic,
     make_sets,
     pair_accuracy,
     rewards,
 )
-
-COST_OF_WRONG: Mapping[ThresholdKind, float] = {
-    "read": 0.25, "write": 1.0, "destructive": 1.5, "answer": 0.25
-}  # fmt: skip
-"""What executing a wrong turn costs, in units of what executing a right one gains. Executing pays
-where p > cost / (1 + cost) (Bayes decision, p calibrated)."""
+from training.reward_maps import reward_map
 
 console = Console(stderr=True)
 
@@ -151,26 +144,10 @@ def calibrate(held: Sequence[Held], digest: str) -> Calibration:
     right = np.concatenate([part.table.right[part.sets.row] for part in held])
     text = np.concatenate([part.table.text[part.sets.row] for part in held])
     weight = np.concatenate([balanced(part.table, part.sets) for part in held])
-    knots, probabilities = isotonic(scores, right, weight)
-    p = np.interp(scores, knots, probabilities)
-    thresholds = {kind: cost / (1 + cost) for kind, cost in COST_OF_WRONG.items()}
-    shares = []
-    for kind, threshold in thresholds.items():
-        of_kind = text if kind == "answer" else ~text
-        blocked = float(np.mean(p[of_kind & right] < threshold))
-        passed = float(np.mean(p[of_kind & ~right] >= threshold))
-        shares.append(f"{kind} >= {threshold:.2f} blocks {blocked:.0%}, passes {passed:.0%}")
-    rule = (
-        "cost / (1 + cost) of executing a wrong turn; on the single candidates of sources left "
-        f"out of training (right ones blocked, wrong ones passed): {'; '.join(shares)}"
+    fields = reward_map(
+        scores, right, text, weight, "the single candidates of sources left out of training"
     )
-    return Calibration.model_validate(
-        {
-            "model_sha256": digest, "features": INPUTS, "thresholds": thresholds, "rule": rule,
-            "rewards": [round(float(x), 6) for x in knots],
-            "probabilities": [round(float(x), 6) for x in probabilities],
-        }
-    )  # fmt: skip
+    return Calibration.model_validate({"model_sha256": digest, "features": INPUTS, **fields})
 
 
 # --- the card -----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.training.preferences.made import record
-from training import ablate_balance
+from training import ablate_balance, reward_maps
 from training.preferences import __main__ as command
 
 
@@ -55,8 +55,8 @@ def test_every_arm_is_trained_and_compared(
 
 def test_the_interval_draws_prompts_not_pairs() -> None:
     values = np.array([1.0, 0.0] * 50)
-    alone = ablate_balance.interval(values, [str(i) for i in range(100)])
-    together = ablate_balance.interval(np.repeat([1.0, 0.0], 50), ["a"] * 50 + ["b"] * 50)
+    alone = reward_maps.interval(values, [str(i) for i in range(100)])
+    together = reward_maps.interval(np.repeat([1.0, 0.0], 50), ["a"] * 50 + ["b"] * 50)
     assert alone[0] < 0.5 < alone[1]
     assert together == (0.0, 1.0)
 

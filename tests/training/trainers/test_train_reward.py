@@ -1,0 +1,265 @@
+"""Runs of two to four steps on a tiny base: weights, resuming, the folder, and what is refused."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForSequenceClassification
+
+from tests.training.trainers.tiny import pair, pairs_file, recipe_file, tiny_base
+from toolrm_guard.scorers.disc_card import DiscCard
+from toolrm_guard.scorers.disc_model import load_disc
+from training import train_reward
+from training.bases import BaseModelError
+from training.recipes import RecipeError, load_recipe
+from training.run_folder import RunFolder, RunFolderError, TrainingDiverged
+from training.tables import DatasetError
+
+pytestmark = pytest.mark.filterwarnings(
+    # transformers and TRL call each other's deprecated names
+    "ignore::FutureWarning:transformers",
+    "ignore:.*base_model_name_or_path.*:UserWarning:peft",
+)
+
+ADAPTER = "[lora]\nrank = 4\n"
+STEPS = """
+seed = 5
+max_tokens = 512
+held = 0.3
+{section}
+[optimiser]
+batch = 4
+learning_rate = 1e-2
+max_steps = {steps}
+save_steps = 1
+log_steps = 1
+"""
+
+Run = Callable[..., Path]
+
+
+@pytest.fixture
+def recipe(base: Path, tmp_path: Path) -> Callable[..., Path]:
+    def write(steps: int = 2, section: str = ADAPTER, on: Path = base, head: str = "") -> Path:
+        text = head + STEPS.format(steps=steps, section=section)
+        return recipe_file(tmp_path / "recipe.toml", on, text)
+
+    return write
+
+
+def train(recipe: Path, out: Path, data: Path | None = None) -> Path:
+    data = data or pairs_file(out.with_name("pairs.jsonl"))
+    loaded = load_recipe(train_reward.DiscRecipe, recipe)
+    train_reward.run(loaded, data, RunFolder(path=out), "the command")
+    return out / "model"
+
+
+def test_two_steps_move_the_adapter_and_give_a_folder_that_serving_loads(
+    recipe: Callable[..., Path], tmp_path: Path, base: Path
+) -> None:
+    model = train(recipe(), tmp_path / "run")
+    state = load_file(model / "adapter_model.safetensors")
+    lifted = [name for name in state if "lora_B" in name]
+    assert len(lifted) == 14  # seven linear layers in each of two
+    assert all(bool(state[name].any()) for name in lifted)  # they start as zeros
+    disc = load_disc(model)
+    assert disc.card.base == str(base)
+    assert disc.card.max_tokens == 512
+    assert set(disc.card.thresholds) == {"read", "write", "destructive", "answer"}
+    card = (model / "MODEL_CARD.md").read_text()
+    for part in ("the command", "Data sha256", "95%", "Licence", "learning_rate"):
+        assert part in card
+    assert list((tmp_path / "run/tensorboard").rglob("events*"))
+
+
+def test_every_weight_is_trained_without_adapters(
+    recipe: Callable[..., Path], tmp_path: Path, base: Path
+) -> None:
+    model = train(recipe(section=""), tmp_path / "run")
+    before = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1).state_dict()
+    after = load_file(model / "model.safetensors")
+    assert all(
+        not torch.equal(before[name], weight)
+        for name, weight in after.items()
+        if "embed" not in name
+    )
+    assert load_disc(model).encode.end == 2
+
+
+def test_the_same_seed_gives_the_same_weights(recipe: Callable[..., Path], tmp_path: Path) -> None:
+    one, other = (train(recipe(), tmp_path / name) for name in "ab")
+    assert (one / "adapter_model.safetensors").read_bytes() == (
+        other / "adapter_model.safetensors"
+    ).read_bytes()
+    assert DiscCard.load(one) == DiscCard.load(other)
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from transformers import TrainerCallback
+from training import run_folder, train_reward
+
+class Kill(run_folder.Watch):
+    def on_save(self, args, state, control, **_):
+        if state.global_step == 2:
+            # Half of what the next checkpoint would be, and then no chance to say good-bye.
+            (Path(args.output_dir) / "checkpoint-3").mkdir()
+            (Path(args.output_dir) / "checkpoint-3" / "optimizer.pt").write_bytes(b"half")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+train_reward.Watch = Kill
+train_reward.main(sys.argv[1:])
+"""
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(
+    recipe: Callable[..., Path], tmp_path: Path
+) -> None:
+    path, data = recipe(steps=4), pairs_file(tmp_path / "pairs.jsonl")
+    whole = train(path, tmp_path / "whole", data)
+    command = ["--recipe", str(path), "--data", str(data), "--out", str(tmp_path / "killed")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _KILLED, *command],
+        check=False, capture_output=True, env=environment,
+    )  # fmt: skip
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
+    assert not (tmp_path / "killed/model").exists()
+    resumed = train(path, tmp_path / "killed", data)
+    for name, weight in load_file(whole / "adapter_model.safetensors").items():
+        assert torch.equal(weight, load_file(resumed / "adapter_model.safetensors")[name]), name
+    state = json.loads(
+        (tmp_path / "killed/checkpoints/checkpoint-4/trainer_state.json").read_text()
+    )
+    assert state["global_step"] == 4
+
+
+def test_a_loss_that_becomes_nan_stops_the_run_and_keeps_the_last_checkpoint(
+    recipe: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Poison(train_reward.Watch):
+        def on_step_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+            super().on_step_begin(args, state, control)
+            if state.global_step == 2:
+                with torch.no_grad():
+                    given["model"].score.weight.fill_(torch.nan)
+
+    monkeypatch.setattr(train_reward, "Watch", Poison)
+    with pytest.raises(TrainingDiverged, match=r"step 3: .*checkpoint-2.*learning_rate"):
+        train(recipe(steps=4), tmp_path / "run")
+    kept = sorted(path.name for path in (tmp_path / "run/checkpoints").glob("checkpoint-*"))
+    assert kept == ["checkpoint-1", "checkpoint-2"]
+    state = load_file(tmp_path / "run/checkpoints/checkpoint-2/adapter_model.safetensors")
+    assert all(bool(torch.isfinite(weight).all()) for weight in state.values())
+    assert not (tmp_path / "run/model").exists()
+
+
+# --- refused before the first step --------------------------------------------------------------
+
+
+def refused(recipe: Path, out: Path, error: type[Exception], match: str, **given: Path) -> None:
+    with pytest.raises(error, match=match):
+        train(recipe, out, **given)
+    assert not (out / "checkpoints").exists()
+
+
+def test_fields_that_do_not_fit_are_named(recipe: Callable[..., Path], tmp_path: Path) -> None:
+    data = tmp_path / "rows.jsonl"
+    data.write_text('{"question": "?", "answer": "!"}\n')
+    match = r"row 1 has no prompt, chosen, rejected, tools \(fields: answer, question\)"
+    refused(recipe(), tmp_path / "run", DatasetError, match, data=data)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"chosen": "text"}, "TRL's explicit conversational shape"),
+        ({"tools": "{not json"}, "TRL's explicit conversational shape"),
+        ({"chosen": [{"role": "assistant", "content": "a"}] * 1,
+          "rejected": [{"role": "assistant", "content": "a"}]}, "the same turn twice"),
+    ],
+)  # fmt: skip
+def test_rows_that_are_no_pairs_are_refused(
+    recipe: Callable[..., Path], tmp_path: Path, change: dict[str, Any], match: str
+) -> None:
+    data = tmp_path / "rows.jsonl"
+    data.write_text(json.dumps(pair(1, **change)) + "\n")
+    refused(recipe(), tmp_path / "run", DatasetError, match, data=data)
+
+
+def test_a_prompt_over_the_limit_is_refused_or_left_out_if_asked(
+    recipe: Callable[..., Path], tmp_path: Path
+) -> None:
+    data = pairs_file(tmp_path / "pairs.jsonl")
+    long = pair(1, prompt=[{"role": "user", "content": "word " * 2000}])
+    data.write_text(data.read_text() + json.dumps(long) + "\n")
+    match = "1 of .* prompts do not fit into 512 tokens.*skip_long"
+    refused(recipe(), tmp_path / "run", DatasetError, match, data=data)
+    train(recipe(head="skip_long = true\n"), tmp_path / "run", data)
+
+
+def test_a_base_without_chat_template_is_refused(
+    recipe: Callable[..., Path], tmp_path: Path
+) -> None:
+    plain = tiny_base(tmp_path / "plain", chat_template=None)
+    refused(
+        recipe(on=plain), tmp_path / "run", BaseModelError, "no chat template.*instruct version"
+    )
+
+
+def test_a_tokenizer_whose_pad_is_its_eos_is_refused_until_the_recipe_names_another(
+    recipe: Callable[..., Path], tmp_path: Path
+) -> None:
+    base = tiny_base(tmp_path / "padded", pad_token="<|im_end|>")
+    refused(
+        recipe(on=base), tmp_path / "run", BaseModelError, "pads with '<|im_end|>'.*`pad_token`"
+    )
+    train(recipe(on=base, head='pad_token = "<|endoftext|>"\n'), tmp_path / "run")
+
+
+def test_a_base_that_is_not_there_is_refused(recipe: Callable[..., Path], tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    refused(recipe(on=gone), tmp_path / "run", BaseModelError, "cannot be loaded")
+
+
+def test_a_limit_beyond_the_base_is_refused(recipe: Callable[..., Path], tmp_path: Path) -> None:
+    path = recipe()
+    path.write_text(path.read_text().replace("max_tokens = 512", "max_tokens = 4096"))
+    refused(path, tmp_path / "run", BaseModelError, "built for 2,048")
+
+
+def test_a_checkpoint_of_another_base_is_not_continued(
+    recipe: Callable[..., Path], tmp_path: Path, base: Path
+) -> None:
+    moved = tmp_path / "base"
+    tiny_base(moved)
+    path = recipe(on=moved)
+    train(path, tmp_path / "run")
+    tiny_base(moved, seed=1)  # another base under the same name
+    with pytest.raises(RunFolderError, match="checkpoint of another run: base was"):
+        train(path, tmp_path / "run")
+
+
+def test_an_unknown_key_of_a_recipe_is_an_error(recipe: Callable[..., Path]) -> None:
+    with pytest.raises(RecipeError, match=r"optimiser\.lr: Extra inputs"):
+        load_recipe(train_reward.DiscRecipe, recipe(), ["optimiser.lr=1e-3"])
+    with pytest.raises(RecipeError, match="is not `key=value`"):
+        load_recipe(train_reward.DiscRecipe, recipe(), ["base=llama"])
+    changed = load_recipe(train_reward.DiscRecipe, recipe(), ["optimiser.batch=7", "lora.rank=2"])
+    assert (changed.optimiser.batch, changed.lora and changed.lora.rank) == (7, 2)
+
+
+def test_every_recipe_in_the_repository_is_valid() -> None:
+    found = sorted(Path("training/recipes").glob("disc_*.toml"))
+    assert len(found) >= 4
+    for path in found:
+        load_recipe(train_reward.DiscRecipe, path)

@@ -1,0 +1,280 @@
+r"""Train ToolRM-Disc: a Bradley-Terry reward model on preference pairs of tool-using turns.
+
+    python -m training.train_reward --recipe training/recipes/disc_qwen3_4b.toml \
+        --data runs/toolpref/data/trl_explicit --out runs/disc
+    accelerate launch --config_file training/recipes/accelerate/fsdp_8gpu.yaml \
+        -m training.train_reward ...
+    python -m training.train_reward --recipe training/recipes/disc_smollm2.toml \
+        --data ../shared/data/train --out runs/disc_smollm2
+
+`--data` is the pipeline's `trl_explicit` folder (train and validation), one file of that shape, or,
+with a `[packs]` section in the recipe, a folder of labelled packs. Started again with the same
+arguments a run goes on from its last checkpoint. The result in OUT/model is what the `local` and
+`vllm` scorers serve: weights, `disc.json` and a model card.
+"""
+
+import argparse
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets import Dataset
+from peft import get_peft_model
+from pydantic import Field
+from trl.trainer.reward_config import RewardConfig
+
+from toolrm_guard.disc_prompt import Encode
+from toolrm_guard.errors import GuardError, ModelIntegrityError
+from toolrm_guard.scorers.disc_folder import seal
+from toolrm_guard.scorers.turn_tokens import TurnTokens
+from training.bases import Base, BaseModelError, fingerprint, load_base, lora_config
+from training.decisions import Decision, encode, read_decisions, split
+from training.disc_result import accuracy, fitted_map, rewards_of_folder, save_weights
+from training.lite_data import make_groups, read_packs
+from training.model_cards import command_line, write_card
+from training.packed_trainer import PackedRewardTrainer
+from training.packing import EncodedDecision, read_packed, token_counts
+from training.recipes import Recipe, Section, load_recipe
+from training.run_folder import RunFolder, Watch, console, trainer_settings, write_model
+from training.short_decisions import short_decisions
+from training.tables import DatasetError, digest_of
+
+
+class Packs(Section):
+    """How labelled packs become decisions.
+
+    Attributes:
+        cap: Groups of edits a source.
+        tools: Most tools that are offered.
+        candidates: Most candidates of a decision.
+        per_source: Most decisions of a source.
+    """
+
+    cap: int = Field(default=700, ge=1)
+    tools: int = Field(default=4, ge=1)
+    candidates: int = Field(default=5, ge=2)
+    per_source: int = Field(default=200, ge=1)
+
+
+class DiscRecipe(Recipe):
+    """A Disc run.
+
+    Attributes:
+        max_tokens: The longest prompt and candidate together (paper: 16,384).
+        skip_long: Leave out decisions that do not fit; otherwise they are an error.
+        centre: Weight of (better + worse)^2, which keeps rewards of different prompts comparable
+            (Eisenstein et al. 2023, arXiv 2312.09244).
+        held: Share of the prompts held out for the reward map, where the data have no validation.
+        packs: Set if the data are labelled packs.
+    """
+
+    max_tokens: int = Field(gt=1)
+    skip_long: bool = False
+    centre: float | None = Field(default=None, ge=0)
+    held: float = Field(default=0.1, gt=0, lt=1)
+    packs: Packs | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """What is trained on and what is held out, decisions with their ids in the same order."""
+
+    train: list[EncodedDecision]
+    held: list[EncodedDecision]
+    held_decisions: list[Decision]
+    digest: str
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train from the command line."""
+    args = _parser().parse_args(argv)
+    try:
+        recipe = load_recipe(DiscRecipe, args.recipe, args.set)
+        run(recipe, args.data, RunFolder(path=args.out), command_line("train_reward", argv))
+    except GuardError as exc:
+        sys.exit(f"training.train_reward: {exc}")
+
+
+def run(recipe: DiscRecipe, data_path: Path, folder: RunFolder, command: str) -> None:
+    """Train, calibrate and write OUT/model.
+
+    Raises:
+        ConfigurationError: Before the first step, if anything does not fit.
+        TrainingDiverged: If a gradient is not finite.
+    """
+    base = load_base(recipe, recipe.max_tokens)
+    data = read_data(recipe, data_path, _turn_tokens(base))
+    trainer = make_trainer(recipe, base, data, folder)
+    _say_cost(recipe, data, trainer.args.gradient_accumulation_steps)
+    checkpoint = folder.latest()
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    _write(recipe, base, data, trainer, folder, command)
+
+
+def read_data(recipe: DiscRecipe, path: Path, tokens_of: Encode) -> Data:
+    """Return both sides, encoded.
+
+    Raises:
+        DatasetError: If the data do not fit.
+    """
+    if recipe.packs is not None:
+        packs = recipe.packs
+        groups = make_groups(read_packs(path), recipe.seed, packs.cap)
+        decisions = short_decisions(
+            groups, seed=recipe.seed, tools=packs.tools, candidates=packs.candidates
+        )
+        rows, kept = encode(decisions, tokens_of, recipe.max_tokens, recipe.skip_long)
+        rows, kept = _even(rows, kept, packs.per_source)
+        sides = split(kept, recipe.held)
+        of = {id(decision): row for decision, row in zip(kept, rows, strict=True)}
+        train, held = ([of[id(decision)] for decision in side] for side in sides)
+        return _data(train, held, sides[1], digest_of(sorted(path.glob("*.jsonl*"))))
+    files = [path] if path.is_file() else [path / "train.parquet", path / "validation.parquet"]
+    found = [read_decisions(file) for file in files]
+    sides = (found[0], found[1]) if len(found) == 2 else split(found[0], recipe.held)
+    train, _ = encode(sides[0], tokens_of, recipe.max_tokens, recipe.skip_long)
+    held, held_decisions = encode(sides[1], tokens_of, recipe.max_tokens, recipe.skip_long)
+    return _data(train, held, held_decisions, digest_of(files))
+
+
+def _turn_tokens(base: Base) -> TurnTokens:
+    """Return the encoder that serving uses, too."""
+    try:
+        return TurnTokens(base.tokenizer.backend_tokenizer)
+    except ModelIntegrityError as exc:
+        raise BaseModelError(
+            f"base {base.name!r}: {exc}, or a recipe that adds its tokens (`chatml = true`)"
+        ) from exc
+
+
+def make_trainer(
+    recipe: DiscRecipe, base: Base, data: Data, folder: RunFolder
+) -> PackedRewardTrainer:
+    """Return the trainer; claims the folder for this run."""
+    model = read_packed(base.classifier(recipe))
+    folder.claim(
+        {
+            "trainer": "train_reward", "recipe": recipe.model_dump(mode="json"),
+            "data": data.digest, "base": fingerprint(model),
+        }
+    )  # fmt: skip
+    folder.log_here()
+    if recipe.lora is not None:
+        model = get_peft_model(model, lora_config(model, recipe.lora, base.name, "SEQ_CLS"))
+    return PackedRewardTrainer(
+        model,
+        args=_settings(recipe, data, folder),
+        train_dataset=Dataset.from_list([dict(row) for row in data.train]),
+        processing_class=base.tokenizer,
+        callbacks=[Watch(folder)],
+    )
+
+
+def _data(
+    train: list[EncodedDecision],
+    held: list[EncodedDecision],
+    held_decisions: list[Decision],
+    digest: str,
+) -> Data:
+    if not train or not held:
+        raise DatasetError(
+            f"{len(train)} decisions to train on and {len(held)} held out: both are needed; give "
+            "more data, or change `held`"
+        )
+    return Data(train=train, held=held, held_decisions=held_decisions, digest=digest)
+
+
+def _even(
+    rows: list[EncodedDecision], decisions: list[Decision], per_source: int
+) -> tuple[list[EncodedDecision], list[Decision]]:
+    """Return at most so many of each source, in the same order."""
+    seen: Counter[str] = Counter()
+    kept = []
+    for index, decision in enumerate(decisions):
+        seen[decision.source] += 1
+        if seen[decision.source] <= per_source:
+            kept.append(index)
+    return [rows[i] for i in kept], [decisions[i] for i in kept]
+
+
+def _settings(recipe: DiscRecipe, data: Data, folder: RunFolder) -> RewardConfig:
+    """Return TRL's settings; `batch` counts pairs, and a row holds several."""
+    pairs = sum(len(row["better"]) for row in data.train) / len(data.train)
+    devices = int(os.environ.get("WORLD_SIZE", "1"))
+    per_device = recipe.optimiser.batch / (pairs * recipe.optimiser.micro_batch * devices)
+    return RewardConfig(
+        center_rewards_coefficient=recipe.centre,
+        max_length=None,
+        gradient_accumulation_steps=max(1, round(per_device)),
+        **trainer_settings(recipe, folder),
+    )
+
+
+def _say_cost(recipe: DiscRecipe, data: Data, accumulate: int) -> None:
+    counts = token_counts(data.train)
+    console.print(
+        f"{len(data.train):,} decisions, {sum(len(r['better']) for r in data.train):,} pairs: "
+        f"{counts['packed']:,} tokens an epoch ({counts['pairs'] / counts['packed']:.1f} times as "
+        f"many as pairs of whole sequences), {recipe.optimiser.epochs:g} epochs, "
+        f"{accumulate} rows a step and device"
+    )
+
+
+def _write(
+    recipe: DiscRecipe,
+    base: Base,
+    data: Data,
+    trainer: PackedRewardTrainer,
+    folder: RunFolder,
+    command: str,
+) -> None:
+    """Write OUT/model: weights, then what the written weights reach on the held-out decisions."""
+
+    def build(path: Path) -> None:
+        save_weights(trainer.model, path, base)
+        console.print(f"scoring {len(data.held):,} held-out decisions with the written weights")
+        rewards = rewards_of_folder(path, base, recipe.max_tokens, data.held)
+        pairs, share, ci = accuracy(data.held_decisions, rewards)
+        fitted = fitted_map(data.held_decisions, rewards)
+        seal(path, base=base.name, max_tokens=recipe.max_tokens, reward_map=fitted)
+        counts = token_counts(data.train)
+        write_card(
+            path,
+            title="ToolRM-Disc",
+            what="A Bradley-Terry reward model of tool-using turns.",
+            recipe=recipe,
+            command=command,
+            data=data.digest,
+            facts={
+                "Trained on": (
+                    f"{len(data.train):,} decisions, {counts['packed']:,} tokens an epoch"
+                ),
+                "Steps": str(trainer.state.global_step),
+                "Held-out pairs ranked right": (
+                    f"{share:.3f} of {pairs:,} (95% over prompts: {ci[0]:.3f} to {ci[1]:.3f})"
+                ),
+                "Thresholds": fitted.rule,
+            },
+        )
+
+    if trainer.is_world_process_zero():
+        write_model(folder.model, build)
+        console.print(f"wrote {folder.model}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--recipe", type=Path, required=True, help="a file of training/recipes")
+    parser.add_argument("--data", type=Path, required=True, help="pairs, or packs")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    main()
