@@ -12,7 +12,7 @@ from toolrm_guard.labelled import read_records
 from toolrm_guard.scorers import resolve
 from toolrm_guard.scorers.base import Scorer, ThresholdKind, fingerprint_of
 from toolrm_guard.scorers.calibrated import ThresholdEntry, ThresholdFile
-from toolrm_guard.store import TraceStore
+from toolrm_guard.store import TraceStore, store_name
 
 _MOST_UNJUDGED = 0.01
 """Beyond this share, what could not be judged may be what is hard, and the promise is void."""
@@ -38,7 +38,7 @@ def run_command(
         raise ConfigurationError(f"--wrongly-blocked {rate:g} is not between 0 and 1, e.g. 0.05")
     judge_by = resolve(scorer)
     if store is not None:
-        decisions, evidence = _traces(store), {"store": _store_name(store)}
+        decisions, evidence = _traces(store), {"store": store_name(store)}
     else:
         decisions = judged.from_labelled(
             (record for path in records for record in read_records(path)),
@@ -114,11 +114,6 @@ def render(file: ThresholdFile, scorer: Scorer, out: Path) -> str:
         )
     lines.append(f'use: Guard(CalibratedScorer("{file.scorer}", "{out.name}"))')
     return "\n".join(lines)
-
-
-def _store_name(url: str) -> str:
-    """Return the last part of a path or URL, which never holds a password."""
-    return Path(url.partition("?")[0]).name
 
 
 def _traces(url: str) -> list[judged.Decision]:

@@ -155,7 +155,7 @@ def from_traces(
             f"{len(every)} reviews, none in shadow mode: a guard that enforces never learns what "
             "would have become of the right calls it blocked; record with Policy(mode='shadow')"
         )
-    effect_of = _recorded_effects(shadow, policy or Policy())
+    effect_of = recorded_effects(shadow, policy or Policy())
     return [
         decision
         for review in shadow
@@ -198,7 +198,7 @@ def _decision_of(
     )
 
 
-def _recorded_effects(reviews: Iterable[ReviewRecord], policy: Policy) -> EffectOf:
+def recorded_effects(reviews: Iterable[ReviewRecord], policy: Policy) -> EffectOf:
     """Return effect classes as the application's own policy gave them, as far as recorded."""
     recorded: dict[str, Effect] = {
         call.name: call.effect
@@ -229,7 +229,7 @@ def judge(
     unjudged: Counter[str] = Counter()
     for decision in progress(decisions):
         try:
-            scores = blocking.run(_score(scorer, decision.request, timeout_s))
+            scores = blocking.run(scores_of(scorer, decision.request, timeout_s))
         except CouldNotJudge as exc:
             unjudged[f"{type(exc).__name__}: {exc}"] += 1
             continue
@@ -262,7 +262,12 @@ def kinds_of(
     return tuple(effect_of(call.name, tools) for call in candidate.calls) or ("answer",)
 
 
-async def _score(scorer: Scorer, request: ScoreRequest, timeout_s: float) -> list[Score]:
+async def scores_of(scorer: Scorer, request: ScoreRequest, timeout_s: float) -> list[Score]:
+    """Return one score per candidate.
+
+    Raises:
+        CouldNotJudge: If the scorer fails, is late, or answers with another number of scores.
+    """
     try:
         async with asyncio.timeout(timeout_s):
             [scores] = await scorer.score([request], None)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from toolrm_guard.calls import Call, Candidate, canonical_json
+from toolrm_guard.calls import Call, Candidate, Defect, canonical_json
 from toolrm_guard.messages import Message, Role
 from toolrm_guard.tools import Effect
 
@@ -184,11 +184,14 @@ def message_records(messages: Sequence[Message]) -> list[MessageRecord]:
 
 
 def candidate_from_record(record: CandidateRecord) -> Candidate:
-    """Return the candidate that a record describes, as far as its arguments could be read."""
-    calls = tuple(
-        Call(name=call.name, arguments=call.arguments, id=call.id) for call in record.calls
-    )
-    return Candidate(text=record.text, calls=calls)
+    """Return the candidate that a record describes; what could not be read has a defect again."""
+    return Candidate(text=record.text, calls=tuple(map(_call_from_record, record.calls)))
+
+
+def _call_from_record(record: CallRecord) -> Call:
+    # The record does not say which kind of defect it was; none can be approved.
+    defect = Defect(code="malformed_arguments", message=record.defect) if record.defect else None
+    return Call(name=record.name, arguments=record.arguments, id=record.id, defect=defect)
 
 
 def message_from_record(record: MessageRecord) -> Message:

@@ -326,6 +326,11 @@ def _open(url: str | Path) -> Engine:
     return engine
 
 
+def store_name(url: str) -> str:
+    """Return the last part of a path or URL, which never holds a password."""
+    return Path(url.partition("?")[0]).name
+
+
 def _set_pragmas(connection: object, _record: object) -> None:
     cursor = connection.cursor()  # type: ignore[attr-defined]  # DBAPI connections are untyped
     cursor.execute("PRAGMA journal_mode=WAL")

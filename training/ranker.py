@@ -190,11 +190,25 @@ def _draw_pairs(
         drawn.add(rows, [(0, 1, weight / np.sqrt(len(chosen)))])
 
 
-def fit(table: Table, seed: int, rounds: int = ROUNDS) -> lightgbm.Booster:
+def fit(
+    table: Table,
+    seed: int,
+    rounds: int = ROUNDS,
+    *,
+    start: lightgbm.Booster | None = None,
+    settings: Mapping[str, object] | None = None,
+) -> lightgbm.Booster:
     """Return trees that minimise the pairwise logistic loss (RankNet, Burges et al. 2005).
 
     LightGBM's own LambdaMART weighs pairs by their rank in a list; here every pair counts, as in
     the benchmark, and a small pointwise term is added.
+
+    Args:
+        table: Rows of all groups.
+        seed: Of the sets that are drawn, and of the trees.
+        rounds: New trees.
+        start: Trees to go on from; the new ones are added to them.
+        settings: In place of those in `SETTINGS`.
     """
     sets = make_sets(table, seed)
     members = len(sets.row)
@@ -213,11 +227,12 @@ def fit(table: Table, seed: int, rounds: int = ROUNDS) -> lightgbm.Booster:
         hessian += alone * (1.0 - alone) * point
         return gradient, np.maximum(hessian, 1e-6)
 
-    settings = {
-        **SETTINGS, "objective": loss, "seed": seed, "monotone_constraints": list(MONOTONE),
+    chosen = {
+        **SETTINGS, **(settings or {}), "objective": loss, "seed": seed,
+        "monotone_constraints": list(MONOTONE),
     }  # fmt: skip
     data = lightgbm.Dataset(sets.inputs(table), np.zeros(members), feature_name=list(INPUTS))
-    return lightgbm.train(settings, data, rounds)
+    return lightgbm.train(chosen, data, rounds, init_model=start)
 
 
 def balanced(table: Table, sets: Sets) -> Floats:

@@ -106,15 +106,38 @@ def run_task(task: Task, model_for: ModelFor, guard: Guard, *, seed: int, n: int
         seed: Of the whole demo; the task's own seed follows from it and the task's id.
         n: Candidates per round of the guarded agent.
     """
-    task_seed = zlib.crc32(f"{seed}/{task.id}".encode())
-    bare = _run_one(task, model_for(task_seed), f"bare-{seed}-{task.id}", bare_agent)
+    model = model_for(_task_seed(task, seed))
+    bare = _run_one(task, model, f"bare-{seed}-{task.id}", bare_agent)
+    return bare, run_guarded(task, model_for, guard, seed=seed, n=n)
+
+
+def run_guarded(task: Task, model_for: ModelFor, guard: Guard, *, seed: int, n: int) -> Run:
+    """Run a task guarded alone, and record what became of its calls.
+
+    Args:
+        task: The task.
+        model_for: As for `run_task`, and so are the others.
+        guard: It must keep records.
+        seed: Of the whole run.
+        n: Candidates per round.
+    """
 
     def build(episode: Episode, model: ChatRunnable) -> Graph:
         return guarded_agent(episode, model, guard, n=n)
 
-    guarded = _run_one(task, model_for(task_seed), f"guarded-{seed}-{task.id}", build)
+    model = model_for(_task_seed(task, seed))
+    guarded = _run_one(task, model, f"guarded-{seed}-{task.id}", build)
     _record_task_outcome(guard, guarded)
-    return bare, guarded
+    return guarded
+
+
+def wrong_calls(done: Run) -> list[Call]:
+    """Return the executed calls that were wrong, in order."""
+    return [call for call, _ in _wrong_calls(done)]
+
+
+def _task_seed(task: Task, seed: int) -> int:
+    return zlib.crc32(f"{seed}/{task.id}".encode())
 
 
 def summarize(pairs: Sequence[Pair], store: Path) -> DemoResult:

@@ -87,6 +87,11 @@ class LiteModel:
             )
         return cls(_booster(text, model_path), calibration)
 
+    @property
+    def text(self) -> str:
+        """The trees as LightGBM writes them, from which training can go on."""
+        return str(self._booster.model_to_string())
+
     def score(self, request: ScoreRequest) -> list[Score]:
         """Return one score per candidate, in order."""
         if not request.candidates:

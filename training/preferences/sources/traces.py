@@ -86,7 +86,7 @@ def _why_not(review: ReviewRecord) -> str:
 def _trajectory(
     review: ReviewRecord, found: list[HarvestedPair], licence: str | None
 ) -> Trajectory:
-    chosen, by_outcome = found[0].chosen, found[0].label == "outcome"
+    chosen, known = found[0].chosen, found[0].label != "score"
     messages = [*map(_message, review.messages), _answer(chosen)]
     return Trajectory(
         id=review.id,
@@ -96,19 +96,20 @@ def _trajectory(
         messages=tuple(messages),
         targets=(len(messages) - 1,),
         recorded=(
-            _response(chosen, review.scorer, label=True if by_outcome else None),
-            *(_rejected(pair.rejected, review.scorer) for pair in found),
+            _response(chosen, review.scorer, label=True if known else None),
+            *(_rejected(pair, review.scorer) for pair in found),
         ),
         group=f"traces:{review.conversation_id or review.id}",
     )
 
 
-def _rejected(candidate: CandidateRecord, scorer: str) -> Response:
-    """Return a worse candidate; it is known to be wrong only if a finding says so."""
-    broken = [finding.code for finding in candidate.findings if finding.severity == "error"]
-    return _response(
-        candidate, scorer, label=False if broken else None, error=broken[0] if broken else None
-    )
+def _rejected(pair: HarvestedPair, scorer: str) -> Response:
+    """Return a worse candidate; that only a score speaks against it makes it no wrong one."""
+    broken = [found.code for found in pair.rejected.findings if found.severity == "error"]
+    if pair.rejected_by == "score":
+        return _response(pair.rejected, scorer, label=None)
+    error = broken[0] if broken else f"by_{pair.rejected_by}"
+    return _response(pair.rejected, scorer, label=False, error=error)
 
 
 def _response(

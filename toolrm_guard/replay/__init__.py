@@ -1,0 +1,1 @@
+"""Stored reviews, judged again: what another scorer would change, and whether that is better."""
