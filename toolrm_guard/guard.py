@@ -36,6 +36,7 @@ from toolrm_guard.store import TraceStore
 from toolrm_guard.telemetry import Telemetry, count_outcome
 from toolrm_guard.tools import ToolSet
 from toolrm_guard.toolsets import ToolSets
+from toolrm_guard.watched import watch
 
 _log = logging.getLogger(__name__)
 
@@ -83,6 +84,8 @@ class Guard:
         self.store = store if store is None or isinstance(store, TraceStore) else TraceStore(store)
         self._toolsets = ToolSets()
         self._telemetry = Telemetry(tool_metrics=tool_metrics)
+        if self.store is not None:
+            watch(self.store)
 
     async def areview(
         self,

@@ -5,11 +5,12 @@ Every attribute has few values: decisions, effect classes, modes, names of score
 errors. Arguments never get here; the names of tools only when `Guard(tool_metrics=True)` asks.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from opentelemetry import metrics
-from opentelemetry.metrics import Counter, Histogram
+from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Observation
 
 from toolrm_guard.tracing import PREFIX, TOOL_NAME
 
@@ -21,6 +22,7 @@ VERDICT = PREFIX + "verdict"
 REASON = PREFIX + "reason"
 OUTCOME_KIND = PREFIX + "outcome.kind"
 OUTCOME_OK = PREFIX + "outcome.ok"
+STATE = PREFIX + "state"
 ERROR_TYPE = "error.type"
 
 SECONDS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -106,6 +108,21 @@ OUTCOMES = Instrument(
     description="What became of calls: executions, human answers, calls stopped at the tool, "
     "tasks.",
 )
+STORE_ENTRIES = Instrument(
+    name="toolrm_guard.store.entries",
+    kind="observable counter",
+    unit="{entry}",
+    attributes=(STATE,),
+    description="Reviews and outcomes that the trace store has `written`, `dropped` because its "
+    "queue was full, or `failed` to write.",
+)
+STORE_QUEUE = Instrument(
+    name="toolrm_guard.store.queue",
+    kind="gauge",
+    unit="{entry}",
+    attributes=(),
+    description="Entries that wait for the trace store's writer.",
+)
 
 _meter = metrics.get_meter("toolrm_guard")
 
@@ -123,3 +140,15 @@ def duration(row: Instrument) -> Histogram:
         description=row.description,
         explicit_bucket_boundaries_advisory=SECONDS,
     )
+
+
+def observe(row: Instrument, read: Callable[[Instrument], Iterable[Observation]]) -> None:
+    """Have a row read by `read` whenever the SDK collects; without an SDK that is never."""
+
+    def callback(options: CallbackOptions) -> Iterable[Observation]:
+        return read(row)
+
+    create = (
+        _meter.create_observable_gauge if row.kind == "gauge" else _meter.create_observable_counter
+    )
+    create(row.name, callbacks=[callback], unit=row.unit, description=row.description)

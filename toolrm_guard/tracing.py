@@ -64,6 +64,13 @@ def describe(
     span.set_attributes({TOOL_NAME: list(tool_names), TOOL_CALL_ID: list(call_ids)})
 
 
+def annotate(facts: Mapping[str, AttributeValue]) -> None:
+    """Put facts about the scoring on the current span, which is that of the review."""
+    span = trace.get_current_span()
+    if span.is_recording():
+        span.set_attributes({PREFIX + key: value for key, value in facts.items()})
+
+
 def emit_scores(scorer: str, probabilities: Sequence[float]) -> None:
     """Emit one `gen_ai.evaluation.result` event per candidate of the current review."""
     for index, probability in enumerate(probabilities):

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from bench.answers.marking import is_right
-from bench.endpoints import Server
+from bench.judges.endpoint import critic_of, set_up_mistakes
 from bench.judges.kinds import JudgeSettings
 from toolrm_guard.calls import Candidate
-from toolrm_guard.critic_answer import evaluation_in, verdict_in
-from toolrm_guard.critic_prompt import critique_messages
-from toolrm_guard.errors import ConfigurationError, CouldNotJudge, InvalidScore
+from toolrm_guard.errors import ConfigurationError, CouldNotJudge
 from toolrm_guard.guard import Guard
 from toolrm_guard.labelled import LabelledRecord
+from toolrm_guard.scorers.base import ScoreRequest
 
 _PLAIN = "This answer was not accepted, and nothing was executed. Propose the turn again."
 
@@ -74,28 +73,25 @@ class GuardCritic:
 class GenCritic:
     """A generative model that is asked whether one draft is right."""
 
+    name = "gen"
+
     def __init__(self, settings: JudgeSettings) -> None:
         """Take the server.
 
         Raises:
             ConfigurationError: If none is named.
         """
-        if not settings.url or not settings.model:
-            raise ConfigurationError("--critic gen needs --critic-endpoint URL and --critic-model")
-        self.name = "gen"
-        self._settings = settings
-        self._server = Server(
-            settings.url, settings.model, key=settings.key, timeout_s=settings.timeout_s
+        self._critic = critic_of(
+            settings, "--critic gen needs --critic-endpoint URL and --critic-model"
         )
 
     async def __aenter__(self) -> Self:
-        """Open the connections."""
-        await self._server.__aenter__()
+        """Connections open as they are needed."""
         return self
 
-    async def __aexit__(self, *error: object) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Close the connections."""
-        await self._server.__aexit__(*error)
+        await self._critic.aclose()
 
     async def review(self, record: LabelledRecord, draft: Candidate) -> Critique:
         """Return what the model says.
@@ -103,20 +99,16 @@ class GenCritic:
         Raises:
             InvalidScore: If the answer has no verdict.
         """
-        [reply] = await self._server.chat(
-            critique_messages(record.parsed_messages(), record.toolset(), draft, "no_think"),
-            seed=self._settings.seed,
-            max_tokens=self._settings.max_tokens,
+        request = ScoreRequest(
+            messages=record.parsed_messages(), tools=record.toolset(), candidates=(draft,)
         )
-        answer = reply.candidate.text
-        verdict = verdict_in(answer)
-        if verdict is None:
-            raise InvalidScore(f"the critic's answer has no verdict: {answer[:100]!r}")
-        if verdict == "right":
-            return Critique(text=None, output_tokens=reply.output_tokens)
-        reasons = evaluation_in(answer)
-        text = f"{reasons}\n\n{_PLAIN}" if reasons else _PLAIN
-        return Critique(text=text, output_tokens=reply.output_tokens)
+        with set_up_mistakes():
+            opinion = await self._critic.examine(request, 0, None)
+        tokens = opinion.stats.output_tokens
+        if opinion.right:
+            return Critique(text=None, output_tokens=tokens)
+        reasons = opinion.evaluation
+        return Critique(text=f"{reasons}\n\n{_PLAIN}" if reasons else _PLAIN, output_tokens=tokens)
 
 
 class RuleCritic:

@@ -3,16 +3,21 @@
 import math
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.support.critics import Model
 from tests.support.served import FakeVllm, unweighted_folder
+from tests.support.serving import serving
 from toolrm_guard.calls import Call, Candidate
 from toolrm_guard.messages import parse_messages
 from toolrm_guard.scorers import resolve
 from toolrm_guard.scorers.base import Scorer, ScoreRequest
+from toolrm_guard.scorers.critic import CriticScorer
+from toolrm_guard.scorers.critic_settings import ChatSettings
 from toolrm_guard.scorers.fake import FakeScorer
 from toolrm_guard.scorers.vllm import VllmScorer
 from toolrm_guard.tools import ToolSet
@@ -49,19 +54,34 @@ def fake() -> Scorer:
     return FakeScorer(lambda request: [0.5 + 0.01 * k for k in range(len(request.candidates))])
 
 
+@contextmanager
+def critic() -> Iterator[Scorer]:
+    model = Model(quality=lambda response: 8.0 if "Oslo" in response else len(response) % 7)
+    with serving(model) as served:
+        yield CriticScorer(ChatSettings(url=served.url, model="gen"))
+
+
 def vllm() -> Scorer:
     folder = unweighted_folder(Path(tempfile.mkdtemp()))
     return VllmScorer("http://gpu", folder=folder, transport=FakeVllm())
 
 
-@pytest.fixture(
-    scope="module",
-    params=[fake, lambda: resolve("lite"), vllm],
-    ids=["fake", "lite", "vllm, faked server"],
-)
-def scorer(request: pytest.FixtureRequest) -> Scorer:
-    make: Callable[[], Scorer] = request.param
-    return make()
+MAKERS: dict[str, Callable[[], Scorer | AbstractContextManager[Scorer]]] = {
+    "fake": fake,
+    "lite": lambda: resolve("lite"),
+    "critic": critic,
+    "vllm, faked server": vllm,
+}
+
+
+@pytest.fixture(scope="module", params=MAKERS.values(), ids=MAKERS)
+def scorer(request: pytest.FixtureRequest) -> Iterator[Scorer]:
+    made = request.param()
+    if isinstance(made, AbstractContextManager):
+        with made as opened:
+            yield opened
+    else:
+        yield made
 
 
 def ask(*candidates: Candidate, text: str = "How is the weather in Oslo?") -> ScoreRequest:

@@ -7,6 +7,7 @@ from toolrm_guard.errors import MissingExtraError, UnknownScorerError
 from toolrm_guard.scorers.base import Scorer
 
 _REGISTERED = {
+    "critic": ("toolrm_guard.scorers.critic", "CriticScorer", "vllm"),
     "lite": ("toolrm_guard.scorers.lite", "LiteScorer", "lite"),
     "vllm": ("toolrm_guard.scorers.vllm", "VllmScorer", "vllm"),
 }

@@ -24,8 +24,8 @@ from bench.pools import (
     rated,
 )
 from bench.sampling import chat_of
+from tests.support.serving import called, serving
 from tests.unit.bench import packs
-from tests.unit.bench.serving import called, serving
 from toolrm_guard.errors import CouldNotJudge
 from toolrm_guard.labelled import LabelledFileError
 from toolrm_guard.messages import parse_messages

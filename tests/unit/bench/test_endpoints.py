@@ -10,8 +10,8 @@ from bench.endpoints import Server, key_from
 from bench.judges.endpoint import DiscRater, GenRanker
 from bench.judges.kinds import JudgeSettings, Question
 from bench.pairs import load_pairs
+from tests.support.serving import Answer, called, said, serving
 from tests.unit.bench import packs
-from tests.unit.bench.serving import Answer, called, said, serving
 from toolrm_guard.errors import (
     ConfigurationError,
     InvalidScore,

@@ -10,8 +10,8 @@ from pyarrow import parquet
 
 from bench import trbench
 from bench.release import SPLITS, parse_turn, read_release
+from tests.support.serving import said, serving
 from tests.unit.bench import packs
-from tests.unit.bench.serving import said, serving
 from toolrm_guard.labelled import LabelledFileError
 
 SYSTEM = (

@@ -12,8 +12,8 @@ from bench.answers.marking import can_be_marked, is_right
 from bench.correcting.critics import GenCritic, make_critic
 from bench.correcting.policies import RecordedPolicy, Rejected
 from bench.judges.kinds import JudgeSettings
+from tests.support.serving import called, said, serving
 from tests.unit.bench import packs
-from tests.unit.bench.serving import called, said, serving
 from toolrm_guard.calls import Call, Candidate
 from toolrm_guard.errors import ConfigurationError, CouldNotJudge, InvalidScore
 from toolrm_guard.labelled import LabelledFileError, LabelledRecord
@@ -153,7 +153,7 @@ def test_a_critic_that_fails_leaves_the_answer_and_is_counted(tmp_path: Path) ->
         )  # fmt: skip
     assert out["unjudged"] == {"InvalidScore": 4}
     assert (out["fixed"], out["broken"]) == (0, 0)
-    assert "has no verdict" in out["notes"][0]
+    assert "names no verdict" in out["notes"][0]
 
 
 def test_a_policy_that_answers_nothing_ends_the_run(tmp_path: Path) -> None:

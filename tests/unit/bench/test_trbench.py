@@ -13,8 +13,8 @@ from bench.judges.judging import is_values_only
 from bench.judges.kinds import JudgeSettings, LocalRater, Question
 from bench.pairs import Case, load_pairs
 from bench.pools import sample_of
+from tests.support.serving import said, serving
 from tests.unit.bench import packs
-from tests.unit.bench.serving import said, serving
 from toolrm_guard.calls import Candidate
 from toolrm_guard.errors import ConfigurationError
 from toolrm_guard.labelled import LabelledFileError

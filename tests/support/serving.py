@@ -1,6 +1,7 @@
 """A real HTTP server for judges and policies: chat completions and `/classify`, as told."""
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ class Served:
 
 
 @contextmanager
-def serving(answer: Answer) -> Iterator[Served]:
+def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[Served]:
     served = Served()
 
     class Handler(BaseHTTPRequestHandler):
@@ -42,11 +43,20 @@ def serving(answer: Answer) -> Iterator[Served]:
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    http.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 128
+        daemon_threads = True
+
+        def handle_error(self, *_: Any) -> None:
+            """A client may hang up."""
+
+    http = Server(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        http.socket = tls.wrap_socket(http.socket, server_side=True)
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    served.url = f"http://127.0.0.1:{http.server_port}"
+    scheme = "http" if tls is None else "https"
+    served.url = f"{scheme}://127.0.0.1:{http.server_port}"
     try:
         yield served
     finally:
