@@ -142,7 +142,8 @@ class Enforcement:
                 ok=False,
                 kind="blocked",
                 content=str(reply.content),
-                digest=check.call.digest,
+                call=check.call,
+                tools=_tool_of(request),
                 conversation_id=conversation_of(request.runtime.config),
             )
         return reply
@@ -179,7 +180,8 @@ class Enforcement:
             kind="execution",
             content=content,
             latency_ms=(time.perf_counter() - started) * 1e3,
-            digest=call.digest,
+            call=call,
+            tools=_tool_of(request),
             conversation_id=conversation_of(request.runtime.config),
         )
 
@@ -202,6 +204,10 @@ class _Check:
     reply: ToolMessage | None = None
     history: tuple[BaseMessage, ...] = ()
     parent_id: str | None = None
+
+
+def _tool_of(request: ToolCallRequest) -> list[object]:
+    return [] if request.tool is None else [request.tool]
 
 
 def _blocked(call: Call, reason: str) -> _Check:

@@ -14,9 +14,9 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from toolrm_guard import blocking, records, tracing
+from toolrm_guard import blocking, records, redaction, tracing
 from toolrm_guard.budget import Allowance, more_samples
-from toolrm_guard.calls import Candidate
+from toolrm_guard.calls import Call, Candidate
 from toolrm_guard.correction import critique
 from toolrm_guard.errors import (
     CouldNotJudge,
@@ -27,7 +27,8 @@ from toolrm_guard.errors import (
 )
 from toolrm_guard.messages import parse_messages
 from toolrm_guard.policy import Policy, decide, is_blocked, judge, threshold_for
-from toolrm_guard.recording import review_record
+from toolrm_guard.recording import Recorder, review_record
+from toolrm_guard.redaction import Redactor
 from toolrm_guard.review import Review, shadowed
 from toolrm_guard.scorers import resolve
 from toolrm_guard.scorers.base import Critic, Score, Scorer, ScoreRequest, fingerprint_of
@@ -58,6 +59,7 @@ class Guard:
         policy: Policy | None = None,
         store: TraceStore | str | Path | None = None,
         critic: Critic | None = None,
+        redactor: Redactor | None = redaction.DEFAULT,
         tool_metrics: bool = False,
     ) -> None:
         """Load the scorer and open the store, so that a wrong set-up fails before the agent starts.
@@ -68,6 +70,7 @@ class Guard:
             store: Where records go: a store, a SQLAlchemy URL or a SQLite path; None keeps none.
             critic: Writes the critique of a draft that is sent back; None makes it from findings,
                 and so does a critic that fails or is late.
+            redactor: Takes secrets out of what is stored and exported; None leaves them in.
             tool_metrics: Whether OpenTelemetry counts calls by the name of their tool, too.
 
         Raises:
@@ -83,7 +86,8 @@ class Guard:
             threshold_for(rule, self.policy, self.scorer.thresholds)  # missing ones are told now
         self.store = store if store is None or isinstance(store, TraceStore) else TraceStore(store)
         self._toolsets = ToolSets()
-        self._telemetry = Telemetry(tool_metrics=tool_metrics)
+        self._recorder = Recorder(store=self.store, redactor=redactor)
+        self._telemetry = Telemetry(tool_metrics=tool_metrics, shown_id=self._recorder.shown_id)
         if self.store is not None:
             watch(self.store)
 
@@ -131,7 +135,7 @@ class Guard:
         review_id = uuid.uuid4().hex
         deadline_s = self.policy.deadline_of(request.candidates, request.tools)
         deadline = time.monotonic() + deadline_s
-        with tracing.review_span(review_id, conversation_id) as span:
+        with tracing.review_span(review_id, conversation_id, self._recorder.shown_id) as span:
             scoring = time.perf_counter()
             scores, unjudged_reason = await self._score(request, deadline_s, deadline)
             review = self._decide(
@@ -149,7 +153,7 @@ class Guard:
                 review = await self._criticise(self.critic, request, review, deadline)
             review = dataclasses.replace(review, total_ms=_ms_since(started))
             self._telemetry.observe(span, review, scorer=self.scorer.name, mode=self.policy.mode)
-        if self.store is not None and not review.more:
+        if not review.more:
             build = functools.partial(
                 review_record,
                 request,
@@ -162,7 +166,7 @@ class Guard:
                 samples_allowed=allowance.of if allowance else None,
                 created_at=_now(),
             )
-            self.store.put(build)
+            self._recorder.review(build)
         if not self.in_shadow:
             return review
         proposal = request.candidates[0]
@@ -223,36 +227,41 @@ class Guard:
         latency_ms: float | None = None,
         digest: str | None = None,
         conversation_id: str | None = None,
+        call: Call | None = None,
+        tools: Sequence[object] | ToolSet = (),
     ) -> None:
         """Record what became of a call: now by the tool node, or later when more is known.
+
+        Returns at once, and whatever the store meets is counted there, never raised here.
 
         Args:
             call_id: The provider's id of the call; joins the outcome to its review.
             ok: Whether it went well.
             kind: What the outcome is about.
-            label: What happened, in a word of your own: `task_solved`, `refund_issued`.
+            label: What happened, in a word of your own: `task_solved`, `user_complained`.
             content: The tool's result or error, or a note.
             latency_ms: How long the tool took.
-            digest: Of the call that ran.
-            conversation_id: Joins the outcomes of one conversation.
+            digest: Of the call that ran; left out, the outcome is of every call under this id.
+            conversation_id: Of the review; ids of calls come again in other conversations.
+            call: The call itself, in place of its digest.
+            tools: Its tool; what that marks as sensitive is not stored.
+
+        Raises:
+            ConfigurationError: If a value cannot be right.
         """
-        count_outcome(kind, ok=ok)
-        if self.store is None:
-            return
-        at = _now()
-        self.store.put(
-            lambda: records.OutcomeRecord(
-                call_id=call_id,
-                kind=kind,
-                ok=ok,
-                created_at=at,
-                conversation_id=conversation_id,
-                digest=digest,
-                label=label,
-                content=records.clean_text(content),
-                latency_ms=latency_ms,
-            )
+        self._recorder.outcome(
+            call_id,
+            ok=ok,
+            kind=kind,
+            label=label,
+            content=content,
+            latency_ms=latency_ms,
+            digest=digest,
+            conversation_id=conversation_id,
+            call=call,
+            tools=tools,
         )
+        count_outcome(kind, ok=ok)
 
     async def _score(
         self, request: ScoreRequest, deadline_s: float, deadline: float

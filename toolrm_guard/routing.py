@@ -192,7 +192,8 @@ def _heeded(
             kind="human",
             label=answer.kind,
             content=f"{answer.kind}: {answer.message}".rstrip(": "),
-            digest=answer.call.digest,
+            call=answer.call,
+            tools=reviewer.tools,
             conversation_id=conversation_of(config),
         )
     return with_rulings(message, rulings), replies

@@ -3,6 +3,7 @@
 What is written by default is facts about content, never content: names, numbers, decisions.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from opentelemetry.trace import Span
@@ -34,9 +35,11 @@ class Telemetry:
 
     Attributes:
         tool_metrics: Whether calls are counted by the name of their tool, too.
+        shown_id: Returns an id as a span may show it.
     """
 
     tool_metrics: bool = False
+    shown_id: Callable[[str], str] = str
 
     def observe(self, span: Span, review: Review, *, scorer: str, mode: Mode) -> None:
         """Describe a review on its span, emit its scores, and count it."""
@@ -68,7 +71,7 @@ class Telemetry:
             span,
             facts,
             tool_names=[_tool_name(call, review.request.tools) for call in calls],
-            call_ids=[call.id[:_MAX_NAME_CHARS] for call in calls if call.id],
+            call_ids=[self.shown_id(call.id)[:_MAX_NAME_CHARS] for call in calls if call.id],
         )
 
     def _count(self, review: Review, common: dict[str, str]) -> None:

@@ -5,7 +5,7 @@ The attribute names of the `gen_ai` conventions are written out here and nowhere
 generated constants are deprecated while the conventions move.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from opentelemetry import _logs, trace
@@ -27,16 +27,24 @@ PREFIX = "toolrm_guard."
 
 
 @contextmanager
-def review_span(review_id: str, conversation_id: str | None) -> Iterator[trace.Span]:
-    """Open the guard span of a review, under whatever span is current."""
+def review_span(
+    review_id: str, conversation_id: str | None, shown_id: Callable[[str], str] = str
+) -> Iterator[trace.Span]:
+    """Open the guard span of a review, under whatever span is current.
+
+    Args:
+        review_id: Of the record.
+        conversation_id: Of the run.
+        shown_id: Returns an id as a span may show it; asked only of a span that is recorded.
+    """
     attributes: dict[str, AttributeValue] = {
         SPAN_KIND: "GUARDRAIL",
         OBSERVATION_TYPE: "guardrail",
         PREFIX + "review.id": review_id,
     }
-    if conversation_id is not None:
-        attributes[CONVERSATION_ID] = conversation_id
     with _tracer.start_as_current_span(SPAN_NAME, attributes=attributes) as span:
+        if conversation_id is not None and span.is_recording():
+            span.set_attribute(CONVERSATION_ID, shown_id(conversation_id))
         yield span
 
 

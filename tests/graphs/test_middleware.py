@@ -577,7 +577,10 @@ def test_the_reply_to_a_call_is_found_wherever_a_tool_puts_it(
     with TraceStore(tmp_path / "traces.db") as store:
         guard = Guard(rated({}), policy=Policy(mode="shadow"), store=store)
         request: Any = SimpleNamespace(
-            tool_call=turn(CHECKING).tool_calls[0], state=state, runtime=SimpleNamespace(config={})
+            tool_call=turn(CHECKING).tool_calls[0],
+            state=state,
+            tool=None,
+            runtime=SimpleNamespace(config={}),
         )
         assert GuardMiddleware(guard).wrap_tool_call(request, lambda _: result) is result
         assert store.flush()
@@ -601,7 +604,9 @@ async def test_a_tool_that_changes_its_arguments_is_recorded_with_those_it_was_g
     with TraceStore(tmp_path / "traces.db") as store:
         middleware = GuardMiddleware(Guard(rated({}), policy=Policy(mode="shadow"), store=store))
         given = Call.parse(call).digest
-        request: Any = SimpleNamespace(tool_call=call, state={}, runtime=SimpleNamespace(config={}))
+        request: Any = SimpleNamespace(
+            tool_call=call, state={}, runtime=SimpleNamespace(config={}), tool=None
+        )
         if way == "sync":
             middleware.wrap_tool_call(request, changes)
         else:
