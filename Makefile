@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint types contracts unit soak clean help
+.PHONY: demo test test-vllm lint types contracts unit soak clean help
 
 help:
 	@echo "make demo   guard a real agent on an embedded model; prints bare against guarded"
 	@echo "make test   lint, types, import contracts, tests"
+	@echo "make test-vllm   tests against real vLLM servers on the CPU; about 10 minutes"
 	@echo "make soak   100,000 random agents on both surfaces; about an hour"
 	@echo "make clean  remove the virtual environment and the caches"
 
@@ -29,6 +30,11 @@ contracts: $(READY)
 
 unit: $(READY)
 	$(BIN)/pytest
+
+# The server has an environment of its own in the cache: its pins would not go with ours.
+test-vllm: $(READY)
+	TOOLRM_GUARD_VLLM_PYTHON=$$(PYTHON=$(PYTHON) tests/vllm/install.sh) \
+		$(BIN)/pytest --timeout 600 --durations 5 tests/vllm
 
 soak: $(READY)
 	TOOLRM_SOAK_RUNS=100000 $(BIN)/pytest tests/graphs/test_soak.py

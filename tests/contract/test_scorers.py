@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.stand_in.replies import unweighted_folder
 from tests.support.critics import Model
-from tests.support.served import FakeVllm, unweighted_folder
+from tests.support.served import FakeVllm
 from tests.support.serving import serving
 from toolrm_guard.calls import Call, Candidate
 from toolrm_guard.messages import parse_messages

@@ -13,8 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
+from bench.stand_in.replies import classify_reply, reward, unweighted_folder
 from tests.contract.test_scorers import RIGHT, TEXT, WRONG, ask
-from tests.support.served import FakeVllm, classify_reply, reward, unweighted_folder
+from tests.support.served import FakeVllm
 from toolrm_guard import Guard
 from toolrm_guard.disc_prompt import encode_decision
 from toolrm_guard.errors import (
