@@ -233,9 +233,7 @@ def judge(
         except CouldNotJudge as exc:
             unjudged[f"{type(exc).__name__}: {exc}"] += 1
             continue
-        chosen = decision.proposal
-        if chosen is None:
-            chosen = best([score.reward for score in scores], blocked=_blocked(decision.request))
+        chosen = chosen_of(decision, scores)
         right = decision.right[chosen]
         if right is not None:
             turns.append(
@@ -253,6 +251,13 @@ def judge(
                 )
             )
     return Evidence(turns=tuple(turns), unjudged=dict(unjudged))
+
+
+def chosen_of(decision: Decision, scores: Sequence[Score]) -> int:
+    """Return the index of the turn that is judged: the proposal, or the guard's own choice."""
+    if decision.proposal is not None:
+        return decision.proposal
+    return best([score.reward for score in scores], blocked=_blocked(decision.request))
 
 
 def kinds_of(

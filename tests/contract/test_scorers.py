@@ -17,6 +17,7 @@ from toolrm_guard.calls import Call, Candidate
 from toolrm_guard.messages import parse_messages
 from toolrm_guard.scorers import resolve
 from toolrm_guard.scorers.base import Scorer, ScoreRequest
+from toolrm_guard.scorers.cascade import CascadeScorer
 from toolrm_guard.scorers.critic import CriticScorer
 from toolrm_guard.scorers.critic_settings import ChatSettings
 from toolrm_guard.scorers.fake import FakeScorer
@@ -67,7 +68,12 @@ def vllm() -> Scorer:
     return VllmScorer("http://gpu", folder=folder, transport=FakeVllm())
 
 
+def cascade() -> Scorer:
+    return CascadeScorer("lite", fake(), band=0.5)
+
+
 MAKERS: dict[str, Callable[[], Scorer | AbstractContextManager[Scorer]]] = {
+    "cascade": cascade,
     "fake": fake,
     "lite": lambda: resolve("lite"),
     "critic": critic,

@@ -7,11 +7,12 @@ from toolrm_guard.errors import MissingExtraError, UnknownScorerError
 from toolrm_guard.scorers.base import Scorer
 
 _REGISTERED = {
+    "cascade": ("toolrm_guard.scorers.cascade", "from_environment", "lite"),
     "critic": ("toolrm_guard.scorers.critic", "CriticScorer", "vllm"),
     "lite": ("toolrm_guard.scorers.lite", "LiteScorer", "lite"),
     "vllm": ("toolrm_guard.scorers.vllm", "VllmScorer", "vllm"),
 }
-"""Name to (module, class, the extra that brings its dependencies)."""
+"""Name to (module, what makes it, the extra that brings its dependencies)."""
 
 
 def resolve(scorer: str | Scorer) -> Scorer:

@@ -1,0 +1,289 @@
+"""Which decisions a cascade should escalate, from what both scorers make of labelled records.
+
+The `cascade` command: every decision is judged by both scorers, so that each band's accuracy is
+known and not estimated. An outcome is right if a right turn passes or a wrong one is held back.
+"""
+
+import hashlib
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolrm_guard import blocking, judged
+from toolrm_guard.errors import ConfigurationError, CouldNotJudge
+from toolrm_guard.labelled import read_records
+from toolrm_guard.scorers import resolve
+from toolrm_guard.scorers.base import Score, Scorer, fingerprint_of
+from toolrm_guard.scorers.cascade import Band, CascadeScorer, sureness
+
+Floats = NDArray[np.float64]
+
+_MOST_UNJUDGED = 0.01
+_ROUNDS = 1_000
+_SLACK = 1e-9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Decisions judged by both scorers, as columns, each (decisions,).
+
+    Attributes:
+        sureness: Of the first scorer.
+        first: 1 where its outcome is right, else 0.
+        second: Likewise of the second scorer.
+        first_ms: That it took.
+        second_ms: Likewise.
+        weight: How often the very same decision was given.
+        group: Index of what is drawn together, from 0.
+    """
+
+    sureness: Floats
+    first: Floats
+    second: Floats
+    first_ms: Floats
+    second_ms: Floats
+    weight: Floats
+    group: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """What a cascade does with a band.
+
+    Attributes:
+        below: The band.
+        escalated: Share of decisions.
+        accuracy: Share of right outcomes.
+        ms: Mean cost of a decision.
+    """
+
+    below: float
+    escalated: float
+    accuracy: float
+    ms: float
+
+
+def judge_by_both(
+    decisions: Sequence[judged.Decision],
+    first: Scorer,
+    second: Scorer,
+    *,
+    timeout_s: float = 60.0,
+    progress: judged.Progress = iter,
+) -> Rows:
+    """Return what both scorers make of every decision, asked in turn so that noise hits both.
+
+    Raises:
+        CouldNotJudge: If one could not judge more than 1% of the decisions.
+        ConfigurationError: If no decision has a label for what is chosen.
+    """
+    cascade = CascadeScorer(first, second, band=0.0)
+    found: list[tuple[float, ...]] = []
+    groups: dict[str, int] = {}
+    lost: Counter[str] = Counter()
+    for decision in progress(decisions):
+        try:
+            timed = [_timed(scorer, decision, timeout_s) for scorer in (first, second)]
+        except CouldNotJudge as exc:
+            lost[f"{type(exc).__name__}: {exc}"] += 1
+            continue
+        outcomes = [_is_right(decision, scores, cascade) for scores, _ in timed]
+        known = [float(outcome) for outcome in outcomes if outcome is not None]
+        if len(known) == len(timed):
+            group = groups.setdefault(decision.group, len(groups))
+            sure = sureness(decision.request, timed[0][0])
+            ms = (timed[0][1], timed[1][1])
+            found.append((sure, *known, *ms, decision.count, group))
+    if lost.total() > _MOST_UNJUDGED * len(decisions):
+        raise CouldNotJudge(
+            f"{lost.total()} of {len(decisions)} decisions could not be judged by both scorers "
+            f"({lost.most_common(1)[0][0]}); a band from the rest would promise nothing for these"
+        )
+    if not found:
+        raise ConfigurationError("no decision has a label for the turn that is chosen")
+    columns = np.array(found, dtype=np.float64).T
+    return Rows(
+        sureness=columns[0],
+        first=columns[1],
+        second=columns[2],
+        first_ms=columns[3],
+        second_ms=columns[4],
+        weight=columns[5],
+        group=columns[6].astype(np.int64),
+    )
+
+
+def _timed(
+    scorer: Scorer, decision: judged.Decision, timeout_s: float
+) -> tuple[list[Score], float]:
+    started = time.perf_counter()
+    scores = blocking.run(judged.scores_of(scorer, decision.request, timeout_s))
+    return scores, (time.perf_counter() - started) * 1e3
+
+
+def _is_right(
+    decision: judged.Decision, scores: Sequence[Score], cascade: CascadeScorer
+) -> bool | None:
+    """Tell whether the outcome is right; None if the label of what is chosen is not known."""
+    chosen = judged.chosen_of(decision, scores)
+    right = decision.right[chosen]
+    if right is None:
+        return None
+    request = decision.request
+    kinds = judged.kinds_of(request.candidates[chosen], request.tools, decision.effect_of)
+    passes = all(scores[chosen].probability >= cascade.thresholds[kind] for kind in kinds)
+    return passes == right
+
+
+# --- bands ----------------------------------------------------------------------------------------
+
+
+def curve(rows: Rows) -> list[Point]:
+    """Return a point for every band that makes a difference, from none to all escalated."""
+    total = rows.weight.sum()
+    kept = float((rows.weight * rows.first).sum())
+    first_ms, second_ms = (
+        float(np.average(ms, weights=rows.weight)) for ms in (rows.first_ms, rows.second_ms)
+    )
+    # The next value above: a band escalates what is below it.
+    order = np.argsort(rows.sureness, kind="stable")
+    points = [Point(below=0.0, escalated=0.0, accuracy=kept / total, ms=first_ms)]
+    moved = 0.0
+    for value, block in groupby(order.tolist(), key=lambda row: rows.sureness[row]):
+        for row in block:
+            moved += rows.weight[row]
+            kept += rows.weight[row] * (rows.second[row] - rows.first[row])
+        share = moved / total
+        points.append(
+            Point(
+                below=min(1.0, float(np.nextafter(value, 2.0))),
+                escalated=share,
+                accuracy=kept / total,
+                ms=first_ms + share * second_ms,
+            )
+        )
+    return points
+
+
+def for_share(points: Sequence[Point], share: float) -> Point:
+    """Return the widest band that escalates at most this share of the decisions."""
+    return max(
+        (point for point in points if point.escalated <= share + _SLACK),
+        key=lambda point: point.escalated,
+    )
+
+
+def for_loss(points: Sequence[Point], loss: float) -> Point:
+    """Return the narrowest band from which on accuracy stays within `loss` of always escalating.
+
+    From which on: a narrower band that is as good by chance, with worse ones above it, is not it.
+    """
+    wanted = points[-1].accuracy - loss - _SLACK
+    chosen = points[-1]
+    for point in reversed(points):
+        if point.accuracy < wanted:
+            break
+        chosen = point
+    return chosen
+
+
+def interval(rows: Rows, below: float, seed: int) -> tuple[float, float]:
+    """Return the 95% interval of accuracy minus that of always escalating; groups are drawn."""
+    gain = np.where(rows.sureness < below, 0.0, rows.first - rows.second) * rows.weight
+    groups = int(rows.group.max()) + 1
+    gains = np.bincount(rows.group, gain, groups)
+    weights = np.bincount(rows.group, rows.weight, groups)
+    drawn = np.random.default_rng(seed).integers(groups, size=(_ROUNDS, groups))
+    low, high = np.quantile(gains[drawn].sum(axis=1) / weights[drawn].sum(axis=1), (0.025, 0.975))
+    return float(low), float(high)
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+def run_command(
+    *,
+    first: str,
+    second: str,
+    records: Sequence[Path],
+    candidates: int,
+    escalate: float | None,
+    within: float | None,
+    limit: int | None,
+    seed: int,
+    out: Path,
+) -> int:
+    """Judge, choose, write the file, print what it does.
+
+    Raises:
+        GuardError: If an input is bad, or too little of it can be judged.
+    """
+    for name, value in (("--escalate", escalate), ("--within", within)):
+        if value is not None and not 0.0 <= value <= 1.0:
+            raise ConfigurationError(f"{name} {value:g} is not between 0 and 1, e.g. 0.2")
+    one, other = resolve(first), resolve(second)
+    decisions = judged.from_labelled(
+        (record for path in records for record in read_records(path)),
+        candidates=candidates,
+        seed=seed,
+    )
+    if limit is not None and limit < len(decisions):
+        decisions = random.Random(seed).sample(decisions, limit)
+    rows = judge_by_both(decisions, one, other)
+    points = curve(rows)
+    if within is not None:
+        chosen, goal = for_loss(points, within), f"accuracy within {within:g} of always escalating"
+    else:
+        share = 0.0 if escalate is None else escalate
+        chosen, goal = for_share(points, share), f"at most {share:.1%} escalated"
+    band = Band(
+        below=chosen.below,
+        first=one.name,
+        second=other.name,
+        first_fingerprint=fingerprint_of(one),
+        second_fingerprint=fingerprint_of(other),
+        candidates=candidates,
+        goal=goal,
+        evidence={path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in records},
+        escalated=chosen.escalated,
+        accuracy=chosen.accuracy,
+        accuracy_first=points[0].accuracy,
+        accuracy_second=points[-1].accuracy,
+    )
+    out.write_text(json.dumps(band.model_dump(), indent=1) + "\n", encoding="utf-8")
+    print(render(rows, points, chosen, band, seed))
+    print(f'use: CascadeScorer("{first}", "{second}", band="{out.name}")')
+    return 0
+
+
+def render(rows: Rows, points: Sequence[Point], chosen: Point, band: Band, seed: int) -> str:
+    """Return the chosen band beside its alternatives, as text."""
+    shown = [(f"{band.first} alone", points[0])]
+    shown += [("", for_share(points, share)) for share in (0.05, 0.1, 0.2, 0.3, 0.5)]
+    shown += [(f"{band.second} always", points[-1]), (f"chosen: {band.goal}", chosen)]
+    lines = [
+        f"{int(rows.weight.sum()):,} decisions of {band.candidates} candidate(s), "
+        f"{int(rows.group.max()) + 1:,} groups",
+        f"{'escalate if sureness below':>26} {'escalated':>9} {'accuracy':>8} {'ms':>8}",
+    ]
+    for name, point in shown:
+        lines.append(
+            f"{point.below:>26.3f} {point.escalated:>9.1%} {point.accuracy:>8.3f} "
+            f"{point.ms:>8.1f}  {name}".rstrip()
+        )
+    low, high = interval(rows, chosen.below, seed)
+    lines.append(f"accuracy against {band.second} always: {low:+.3f} to {high:+.3f} (95%)")
+    if points[-1].accuracy <= points[0].accuracy:
+        lines.append(
+            f"note: {band.second} is no better than {band.first} on these decisions; "
+            "escalating costs time and buys nothing"
+        )
+    return "\n".join(lines)
