@@ -88,8 +88,8 @@ class Guard:
         self._toolsets = ToolSets()
         self._recorder = Recorder(store=self.store, redactor=redactor)
         self._telemetry = Telemetry(tool_metrics=tool_metrics, shown_id=self._recorder.shown_id)
-        if self.store is not None:
-            watch(self.store)
+        for source in (self.scorer, self.critic, self.store):
+            watch(source)
 
     async def areview(
         self,

@@ -23,6 +23,9 @@ REASON = PREFIX + "reason"
 OUTCOME_KIND = PREFIX + "outcome.kind"
 OUTCOME_OK = PREFIX + "outcome.ok"
 STATE = PREFIX + "state"
+RESULT = PREFIX + "result"
+TOKEN_TYPE = "gen_ai.token.type"
+SERVER = ("server.address", "server.port")
 ERROR_TYPE = "error.type"
 
 SECONDS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -122,6 +125,87 @@ STORE_QUEUE = Instrument(
     unit="{entry}",
     attributes=(),
     description="Entries that wait for the trace store's writer.",
+)
+CANDIDATES = Instrument(
+    name="toolrm_guard.served.candidates",
+    kind="observable counter",
+    unit="{candidate}",
+    attributes=(RESULT, SCORER),
+    description="Candidates that a served scorer was asked for: a `hit` of its cache, `joined` to "
+    "one that another review waits for, or a `miss`.",
+)
+REFUSED = Instrument(
+    name="toolrm_guard.served.refused",
+    kind="observable counter",
+    unit="{decision}",
+    attributes=(REASON, SCORER),
+    description="Decisions that a served scorer gave up: `overloaded` at once, `expired` at their "
+    "deadline.",
+)
+HEDGES = Instrument(
+    name="toolrm_guard.served.hedges",
+    kind="observable counter",
+    unit="{request}",
+    attributes=(STATE, SCORER),
+    description="Second servers `asked` because the first was slow, and those that `won`.",
+)
+FAILOVERS = Instrument(
+    name="toolrm_guard.served.failovers",
+    kind="observable counter",
+    unit="{request}",
+    attributes=(SCORER,),
+    description="Second servers asked because the first failed.",
+)
+SERVER_REQUESTS = Instrument(
+    name="toolrm_guard.server.requests",
+    kind="observable counter",
+    unit="{request}",
+    attributes=SERVER,
+    description="Batches sent to a server.",
+)
+SERVER_CANDIDATES = Instrument(
+    name="toolrm_guard.server.candidates",
+    kind="observable counter",
+    unit="{candidate}",
+    attributes=SERVER,
+    description="Candidates in those batches; the mean batch size is their quotient.",
+)
+SERVER_FAILURES = Instrument(
+    name="toolrm_guard.server.failures",
+    kind="observable counter",
+    unit="{request}",
+    attributes=SERVER,
+    description="Batches without a usable answer.",
+)
+SERVER_WAITING = Instrument(
+    name="toolrm_guard.server.waiting",
+    kind="gauge",
+    unit="{candidate}",
+    attributes=SERVER,
+    description="Candidates that wait for a server.",
+)
+BREAKER_STATE = Instrument(
+    name="toolrm_guard.breaker.state",
+    kind="gauge",
+    unit="{server}",
+    attributes=(*SERVER, STATE),
+    description="1 for the state that a server's breaker is in, `closed`, `half_open` or `open`; "
+    "0 for the others.",
+)
+CRITIC_TOKENS = Instrument(
+    name="toolrm_guard.critic.tokens",
+    kind="observable counter",
+    unit="{token}",
+    attributes=(TOKEN_TYPE,),
+    description="Tokens that the critic read and wrote, as its server counts them.",
+)
+CRITIC_REQUESTS = Instrument(
+    name="toolrm_guard.critic.requests",
+    kind="observable counter",
+    unit="{request}",
+    attributes=(RESULT,),
+    description="Questions to the critic: `answered`, `unreadable` (no label in the answer), or "
+    "`failed`.",
 )
 
 _meter = metrics.get_meter("toolrm_guard")

@@ -1,12 +1,21 @@
-"""Counts that the store keeps, as OpenTelemetry collects them."""
+"""Counts that the store and served scorers keep, as OpenTelemetry collects them."""
 
 import gc
 from pathlib import Path
+from typing import Any
 
+import httpx
+
+from tests.support.critics import Model
+from tests.support.served import FakeVllm, unweighted_folder
+from tests.support.serving import serving
 from tests.telemetry.conftest import Sink, points
 from tests.unit.conftest import TOOLS, proposal
 from toolrm_guard import FakeScorer, Guard
 from toolrm_guard.metrics import STORE_ENTRIES, STORE_QUEUE
+from toolrm_guard.scorers.critic import CriticScorer
+from toolrm_guard.scorers.critic_settings import ChatSettings
+from toolrm_guard.scorers.vllm import VllmScorer
 from toolrm_guard.store import TraceStore
 from toolrm_guard.watched import Watched
 
@@ -66,3 +75,68 @@ def test_what_counts_nothing_is_not_watched() -> None:
     watched = Watched()
     watched.add(FakeScorer(lambda _: [0.9]))
     assert not list(watched.read(STORE_ENTRIES))
+
+
+def served(tmp_path: Path, transport: FakeVllm, **options: Any) -> VllmScorer:
+    folder = unweighted_folder(tmp_path)
+    return VllmScorer("http://gpu:8000", folder=folder, transport=transport, **options)
+
+
+def test_a_served_scorers_cache_batches_and_breaker_are_seen(otel: Sink, tmp_path: Path) -> None:
+    guard = Guard(served(tmp_path, FakeVllm()))
+    candidates = [proposal("get_file", path="a"), proposal("get_file", path="b")]
+    for _ in range(2):
+        assert guard.review("read a", TOOLS, candidates).judged
+    found = otel.metrics()
+    of_candidates = points(found["toolrm_guard.served.candidates"])
+    assert of_candidates["hit", "vllm"] == 2
+    assert of_candidates["miss", "vllm"] == 2
+    assert points(found["toolrm_guard.server.requests"]) == {("gpu", "8000"): 1}
+    assert points(found["toolrm_guard.server.candidates"]) == {("gpu", "8000"): 2}
+    assert points(found["toolrm_guard.breaker.state"]) == {
+        ("gpu", "8000", "closed"): 1,
+        ("gpu", "8000", "half_open"): 0,
+        ("gpu", "8000", "open"): 0,
+    }
+
+
+def test_a_server_that_is_down_opens_its_breaker_in_the_metrics(otel: Sink, tmp_path: Path) -> None:
+    class Down(FakeVllm):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            raise httpx.ConnectError("refused")
+
+    guard = Guard(served(tmp_path, Down(), breaker_failures=1))
+    assert not guard.review("read a", TOOLS, [proposal("get_file", path="a")]).judged
+    found = otel.metrics()
+    assert points(found["toolrm_guard.breaker.state"])["gpu", "8000", "open"] == 1
+    assert points(found["toolrm_guard.server.failures"]) == {("gpu", "8000"): 1}
+    assert (
+        points(found["toolrm_guard.unjudged"])["ScorerUnavailable", "read", "enforce", "vllm"] == 1
+    )
+
+
+def test_what_stands_inside_another_scorer_is_watched_too(otel: Sink, tmp_path: Path) -> None:
+    class Wrapping(FakeScorer):
+        def __init__(self, inner: VllmScorer) -> None:
+            super().__init__(lambda _: [0.9])
+            self.inner = inner
+
+    guard = Guard(Wrapping(served(tmp_path, FakeVllm())))
+    assert guard.scorer.name == "fake"
+    assert ("vllm",) in points(otel.metrics()["toolrm_guard.served.failovers"])
+
+
+def test_a_critics_tokens_are_counted(otel: Sink) -> None:
+    with serving(Model()) as server:
+        critic = CriticScorer(ChatSettings(url=server.url, model="gen"))
+        guard = Guard(FakeScorer(lambda _: [0.1]), critic=critic)
+        review = guard.review("read a", TOOLS, [proposal("get_file", path="a")])
+        assert review.decision == "correct"
+    stats = critic.stats
+    assert stats.output_tokens > 0
+    found = otel.metrics()
+    assert points(found["toolrm_guard.critic.tokens"]) == {
+        ("input",): stats.prompt_tokens,
+        ("output",): stats.output_tokens,
+    }
+    assert points(found["toolrm_guard.critic.requests"])["answered",] == 1
