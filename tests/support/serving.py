@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Answer = Callable[[dict[str, Any]], tuple[int, Any] | None]
-"""A request's body to status and reply; None hangs until the server stops."""
+"""A request's body to status and reply; None hangs until the server stops. A GET's body is {}."""
 
 
 class Served:
@@ -25,8 +25,11 @@ def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[Serve
     served = Served()
 
     class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.do_POST()
+
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"] or 0)) or "{}")
             served.bodies.append(body)
             served.paths.append(self.path)
             reply = answer(body)

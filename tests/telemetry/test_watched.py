@@ -6,8 +6,9 @@ from typing import Any
 
 import httpx
 
+from bench.stand_in.replies import unweighted_folder
 from tests.support.critics import Model
-from tests.support.served import FakeVllm, unweighted_folder
+from tests.support.served import FakeVllm
 from tests.support.serving import serving
 from tests.telemetry.conftest import Sink, points
 from tests.unit.conftest import TOOLS, proposal
@@ -36,6 +37,7 @@ def close(*guards: Guard) -> None:
 
 
 def test_what_two_stores_wrote_is_one_sum(otel: Sink, tmp_path: Path) -> None:
+    otel.metrics()
     one, two = reviewing(tmp_path / "a.db", 2), reviewing(tmp_path / "b.db", 3)
     found = otel.metrics()
     assert points(found["toolrm_guard.store.entries"])["written",] == 5
@@ -77,13 +79,14 @@ def test_what_counts_nothing_is_not_watched() -> None:
     assert not list(watched.read(STORE_ENTRIES))
 
 
-def served(tmp_path: Path, transport: FakeVllm, **options: Any) -> VllmScorer:
+def served(tmp_path: Path, transport: FakeVllm, host: str, **options: Any) -> VllmScorer:
+    """Other tests' scorers are watched by the same process: each test has a host of its own."""
     folder = unweighted_folder(tmp_path)
-    return VllmScorer("http://gpu:8000", folder=folder, transport=transport, **options)
+    return VllmScorer(f"http://{host}:8000", folder=folder, transport=transport, **options)
 
 
 def test_a_served_scorers_cache_batches_and_breaker_are_seen(otel: Sink, tmp_path: Path) -> None:
-    guard = Guard(served(tmp_path, FakeVllm()))
+    guard = Guard(served(tmp_path, FakeVllm(), "well"))
     candidates = [proposal("get_file", path="a"), proposal("get_file", path="b")]
     for _ in range(2):
         assert guard.review("read a", TOOLS, candidates).judged
@@ -91,13 +94,11 @@ def test_a_served_scorers_cache_batches_and_breaker_are_seen(otel: Sink, tmp_pat
     of_candidates = points(found["toolrm_guard.served.candidates"])
     assert of_candidates["hit", "vllm"] == 2
     assert of_candidates["miss", "vllm"] == 2
-    assert points(found["toolrm_guard.server.requests"]) == {("gpu", "8000"): 1}
-    assert points(found["toolrm_guard.server.candidates"]) == {("gpu", "8000"): 2}
-    assert points(found["toolrm_guard.breaker.state"]) == {
-        ("gpu", "8000", "closed"): 1,
-        ("gpu", "8000", "half_open"): 0,
-        ("gpu", "8000", "open"): 0,
-    }
+    assert points(found["toolrm_guard.server.requests"])["well", "8000"] == 1
+    assert points(found["toolrm_guard.server.candidates"])["well", "8000"] == 2
+    breaker = points(found["toolrm_guard.breaker.state"])
+    states = ("closed", "half_open", "open")
+    assert [breaker["well", "8000", state] for state in states] == [1, 0, 0]
 
 
 def test_a_server_that_is_down_opens_its_breaker_in_the_metrics(otel: Sink, tmp_path: Path) -> None:
@@ -105,11 +106,11 @@ def test_a_server_that_is_down_opens_its_breaker_in_the_metrics(otel: Sink, tmp_
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             raise httpx.ConnectError("refused")
 
-    guard = Guard(served(tmp_path, Down(), breaker_failures=1))
+    guard = Guard(served(tmp_path, Down(), "down", breaker_failures=1))
     assert not guard.review("read a", TOOLS, [proposal("get_file", path="a")]).judged
     found = otel.metrics()
-    assert points(found["toolrm_guard.breaker.state"])["gpu", "8000", "open"] == 1
-    assert points(found["toolrm_guard.server.failures"]) == {("gpu", "8000"): 1}
+    assert points(found["toolrm_guard.breaker.state"])["down", "8000", "open"] == 1
+    assert points(found["toolrm_guard.server.failures"])["down", "8000"] == 1
     assert (
         points(found["toolrm_guard.unjudged"])["ScorerUnavailable", "read", "enforce", "vllm"] == 1
     )
@@ -121,9 +122,9 @@ def test_what_stands_inside_another_scorer_is_watched_too(otel: Sink, tmp_path: 
             super().__init__(lambda _: [0.9])
             self.inner = inner
 
-    guard = Guard(Wrapping(served(tmp_path, FakeVllm())))
+    guard = Guard(Wrapping(served(tmp_path, FakeVllm(), "inside")))
     assert guard.scorer.name == "fake"
-    assert ("vllm",) in points(otel.metrics()["toolrm_guard.served.failovers"])
+    assert ("inside", "8000") in points(otel.metrics()["toolrm_guard.server.requests"])
 
 
 def test_a_critics_tokens_are_counted(otel: Sink) -> None:
@@ -135,8 +136,6 @@ def test_a_critics_tokens_are_counted(otel: Sink) -> None:
     stats = critic.stats
     assert stats.output_tokens > 0
     found = otel.metrics()
-    assert points(found["toolrm_guard.critic.tokens"]) == {
-        ("input",): stats.prompt_tokens,
-        ("output",): stats.output_tokens,
-    }
+    tokens = points(found["toolrm_guard.critic.tokens"])
+    assert tokens == {("input",): stats.prompt_tokens, ("output",): stats.output_tokens}
     assert points(found["toolrm_guard.critic.requests"])["answered",] == 1

@@ -66,7 +66,8 @@ async def check_server(scorer: Scorer) -> Check:
     """Return whether the scorer's servers are up and serve its model, if it has any."""
     check = getattr(scorer, "check", None)
     if not inspect.iscoroutinefunction(check):
-        return Check(name="server", status="skip", message=f"{scorer.name!r} needs no server")
+        message = f"{scorer.name!r} has no server that can be asked beforehand"
+        return Check(name="server", status="skip", message=message)
     try:
         async with asyncio.timeout(WAIT_S):
             await check()
