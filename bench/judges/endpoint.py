@@ -13,6 +13,7 @@ from toolrm_guard.prompt import END_OF_TURN, render_candidate, render_prompt
 from toolrm_guard.scorers.base import ScoreRequest
 from toolrm_guard.scorers.critic import CriticScorer
 from toolrm_guard.scorers.critic_settings import ChatSettings
+from toolrm_guard.scorers.json_server import Connection
 from toolrm_guard.scorers.label_probability import Reading
 
 
@@ -110,7 +111,7 @@ def critic_of(settings: JudgeSettings, needed: str) -> CriticScorer:
         ChatSettings(
             url=settings.url,
             model=settings.model,
-            api_key=settings.key,
+            connection=Connection(api_key=settings.key),
             # Unasked, no field is sent that only some servers know.
             thinking=True if settings.think else None,
             max_tokens=settings.max_tokens,

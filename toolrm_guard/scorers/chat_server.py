@@ -6,37 +6,30 @@ late, refused, or an answer that cannot be read.
 """
 
 import asyncio
-import ssl
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 
-import httpx
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
+from toolrm_guard import blocking
 from toolrm_guard.critic_answer import Tag
-from toolrm_guard.errors import (
-    ConfigurationError,
-    InvalidScore,
-    PromptTooLong,
-    ScorerRefused,
-    ScorerTimeout,
-    ScorerUnavailable,
-)
+from toolrm_guard.errors import InvalidScore, PromptTooLong, ScorerTimeout, ScorerUnavailable
 from toolrm_guard.scorers.critic_settings import Chat, ChatSettings
-from toolrm_guard.scorers.label_probability import LABELS, Reading, Written, read_begun, read_label
+from toolrm_guard.scorers.json_server import Form, HttpRefusal, JsonServer
+from toolrm_guard.scorers.label_probability import (
+    LABELS,
+    Reading,
+    Written,
+    read_begun,
+    read_label,
+)
 
-MAX_REPLY_BYTES = 16_000_000
-"""Of one reply; log-probabilities of a long thought take about a megabyte."""
-
-_PASSING = (408, 409, 425, 429)
-"""Refusals that another attempt may not meet, beside 5xx."""
-
+_CHAT = "/v1/chat/completions"
 _TOO_LONG = ("context length", "context_length", "too long", "max_model_len", "maximum model")
 _PAUSE_S = 0.5
-_M = TypeVar("_M", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,30 +52,28 @@ class Answer:
 
 
 class ChatServer:
-    """One model at one server; from any event loop, each with its own connections."""
+    """One model at one server, asked on the library's own loop from whichever loop calls."""
 
     def __init__(self, settings: ChatSettings) -> None:
         """Take the settings; nothing is sent before `ask`.
 
         Raises:
-            ConfigurationError: If the CA file cannot be read.
+            ConfigurationError: If the address is none, or a certificate cannot be read.
         """
         self.settings = settings
-        address = httpx.URL(settings.url.rstrip("/").removesuffix("/v1"))
-        self._root = str(address)
-        # A URL may hold a password.
-        self.name = f"{settings.model!r} at {address.copy_with(username=None, password=None)}"
-        # Without TLS there is nothing to verify, and reading the system's roots takes 50 ms.
-        self._tls = _context(settings.tls) if address.scheme == "https" else False
-        self._clients: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
+        self._server = JsonServer(
+            settings.url,
+            settings.connection,
+            remedy=_remedy,
+            max_connections=settings.parallel,
+        )
+        self.name = f"{settings.model!r} at {self._server.url}"
         self._logprobs = True
         self._ids: dict[Tag, tuple[int, int] | None] = {}
 
     async def aclose(self) -> None:
-        """Close the connections of the running loop."""
-        client = self._clients.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.aclose()
+        """Close the connections."""
+        await blocking.on_io_loop(self._server.aclose())
 
     async def ask(self, messages: Chat, tag: Tag, deadline: float | None) -> Answer:
         """Return the answer to one question.
@@ -99,20 +90,27 @@ class ChatServer:
             PromptTooLong: If the server says so.
             InvalidScore: If the reply is no chat completion.
         """
-        left = None if deadline is None else deadline - time.monotonic()
+        left_s = math.inf if deadline is None else deadline - time.monotonic()
+        limit_s = min(left_s, self.settings.timeout_s)
         try:
-            async with asyncio.timeout(left):
-                try:
-                    return await self._ask(messages, tag)
-                except _NoLogprobs:
-                    self._logprobs = False
-                    return await self._ask(messages, tag)
+            async with asyncio.timeout(limit_s):
+                return await blocking.on_io_loop(self._ask(messages, tag))
         except TimeoutError as exc:
-            raise ScorerTimeout(f"{self.name}: no answer within {left or 0.0:.2f} s") from exc
+            raise ScorerTimeout(f"{self.name}: no answer within {limit_s:.2f} s") from exc
 
     async def _ask(self, messages: Chat, tag: Tag) -> Answer:
         ids = await self._label_ids(tag) if self.settings.form == "label" else None
-        found = await self._post("/v1/chat/completions", self._body(messages, tag, ids), _Chat)
+        body = self._body(messages, tag, ids)
+        try:
+            found = await self._post(_CHAT, body, _Chat)
+        except HttpRefusal as exc:
+            said = exc.said.lower()
+            if "logprobs" in body and "logprob" in said:
+                self._logprobs = False
+                return await self._ask(messages, tag)
+            if any(sign in said for sign in _TOO_LONG):
+                raise PromptTooLong(f"{self.name}: {exc.said[:200]}") from exc
+            raise
         return self._answer(found, tag)
 
     def _body(self, messages: Chat, tag: Tag, ids: tuple[int, int] | None) -> dict[str, Any]:
@@ -170,7 +168,7 @@ class ChatServer:
             try:
                 begun = await self._tokens(_begun(tag))
                 ends = [await self._tokens(_begun(tag) + label) for label in LABELS[tag]]
-            except (ScorerRefused, InvalidScore):  # not vLLM, or closed: its top ones must do
+            except (HttpRefusal, InvalidScore):  # not vLLM, or closed: its top ones must do
                 self._ids[tag] = None
             else:
                 single = all(begun and end[:-1] == begun for end in ends)
@@ -181,98 +179,27 @@ class ChatServer:
         body = {"model": self.settings.model, "prompt": text, "add_special_tokens": False}
         return (await self._post("/tokenize", body, _Tokens)).tokens
 
-    async def _post(self, path: str, body: Mapping[str, Any], form: type[_M]) -> _M:
-        for attempt in range(1, self.settings.attempts + 1):
+    async def _post(self, path: str, body: Mapping[str, Any], form: type[Form]) -> Form:
+        for attempt in range(1, self.settings.attempts):
             try:
-                content = await self._send(path, body)
-                break
-            except (ScorerRefused, ScorerTimeout, PromptTooLong):
-                raise  # another attempt would meet the same, or wait as long again
+                return await self._server.ask("POST", path, body, form)
+            except HttpRefusal:
+                raise  # another attempt would meet the same
             except ScorerUnavailable:
-                if attempt == self.settings.attempts:
-                    raise
                 await asyncio.sleep(_PAUSE_S * 2 ** (attempt - 1))
-        try:
-            return form.model_validate_json(content)
-        except ValidationError as exc:
-            first = exc.errors(include_input=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the reply"
-            raise InvalidScore(f"{self.name}{path}: {where}: {first['msg']}") from exc
-
-    async def _send(self, path: str, body: Mapping[str, Any]) -> bytes:
-        """Return the body of a reply with status 2xx."""
-        try:
-            async with self._client().stream("POST", self._root + path, json=dict(body)) as reply:
-                content = bytearray()
-                async for part in reply.aiter_bytes():
-                    content += part
-                    if len(content) > MAX_REPLY_BYTES:
-                        raise InvalidScore(
-                            f"{self.name}: a reply of more than {MAX_REPLY_BYTES:,} bytes"
-                        )
-        except httpx.TimeoutException as exc:
-            raise ScorerTimeout(
-                f"{self.name}: no answer within {self.settings.timeout_s:g} s"
-            ) from exc
-        except httpx.DecodingError as exc:
-            raise InvalidScore(f"{self.name}: {exc}") from exc
-        except httpx.TransportError as exc:
-            raise ScorerUnavailable(f"{self.name}: {type(exc).__name__}: {exc}") from exc
-        if not reply.is_success:
-            said = content.decode("utf-8", "replace")
-            if reply.status_code < 500 and "logprobs" in body and "logprob" in said:
-                raise _NoLogprobs(f"{self.name} gives no log-probabilities: {self._shown(said)}")
-            self._refuse(path, reply.status_code, said)
-        return bytes(content)
-
-    def _refuse(self, path: str, status: int, said: str) -> NoReturn:
-        if status >= 500 or status in _PASSING:
-            raise ScorerUnavailable(f"{self.name} answers {status}")
-        if any(sign in said[:2_000].lower() for sign in _TOO_LONG):
-            raise PromptTooLong(f"{self.name}: {self._shown(said)}")
-        raise ScorerRefused(
-            f"{self.name} refuses {path} with {status}: {self._shown(said)}; check the model's "
-            "name, the API key, and whether the server knows every field (thinking, form, extra)"
-        )
-
-    def _shown(self, said: str) -> str:
-        """Return a server's words, without the key should it repeat it."""
-        key = self.settings.api_key
-        return (said.replace(key, "***") if key else said)[:200]
-
-    def _client(self) -> httpx.AsyncClient:
-        loop = asyncio.get_running_loop()
-        client = self._clients.get(loop)
-        if client is None:
-            self._clients = {
-                known: held for known, held in self._clients.items() if not known.is_closed()
-            }
-            key = self.settings.api_key
-            client = self._clients[loop] = httpx.AsyncClient(
-                headers={"Authorization": f"Bearer {key}"} if key else {},
-                verify=self._tls,
-                # Whoever waits for a connection waits within the deadline.
-                timeout=httpx.Timeout(self.settings.timeout_s, pool=None),
-                limits=httpx.Limits(max_connections=self.settings.parallel),
-            )
-        return client
-
-
-class _NoLogprobs(ScorerRefused):
-    """The server gives no log-probabilities."""
+        return await self._server.ask("POST", path, body, form)
 
 
 def _begun(tag: Tag) -> str:
     return f"<evaluation></evaluation><{tag}>"
 
 
-def _context(tls: ssl.SSLContext | str | Path | None) -> ssl.SSLContext | bool:
-    if tls is None or isinstance(tls, ssl.SSLContext):
-        return True if tls is None else tls
-    try:
-        return ssl.create_default_context(cafile=str(tls))
-    except (OSError, ssl.SSLError) as exc:
-        raise ConfigurationError(f"CA file {str(tls)!r} cannot be read: {exc}") from exc
+def _remedy(status: int) -> str:
+    if status in {401, 403}:
+        return "check the API key"
+    if status == 404:
+        return "check the URL and the model's name"
+    return "does the server know every field that is sent (thinking, form, extra)?"
 
 
 class _Alternative(BaseModel):

@@ -91,7 +91,7 @@ class CriticScorer:
         """Take the server; nothing is sent yet.
 
         Args:
-            settings: Default: what the variables `TOOLRM_CRITIC_...` name.
+            settings: Default: what the variables `TOOLRM_GUARD_CRITIC_...` name.
             ranking: `knockout` takes N - 1 comparisons and finds the best; `round_robin` takes all
                 pairs and orders the rest as well.
             reward_map: From reward to probability, fitted for this ranking and your number of
@@ -128,7 +128,7 @@ class CriticScorer:
         return self._counts.snapshot()
 
     async def aclose(self) -> None:
-        """Close the connections of the running loop."""
+        """Close the connections."""
         await self._server.aclose()
 
     async def score(

@@ -1,17 +1,19 @@
 """Where a generative reward model is served and how it is asked."""
 
 import os
-import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from toolrm_guard.critic_prompt import CriticMode
 from toolrm_guard.errors import ConfigurationError
+from toolrm_guard.scorers.json_server import Connection
 
 Chat = Sequence[Mapping[str, str]]
 Form = Literal["evaluate", "label"]
+
+_PREFIX = "TOOLRM_GUARD_CRITIC_"
+_VARIABLES = ("URL", "MODEL", "API_KEY", "CA_FILE", "THINKING", "FORM")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,9 +23,7 @@ class ChatSettings:
     Attributes:
         url: Of the server, with or without `/v1` at its end.
         model: The name it serves.
-        api_key: Sent as a bearer token; never in a message of an error.
-        tls: A CA file or an `ssl.SSLContext` (client certificates, other roots); None trusts the
-            system's.
+        connection: The API key, whom to trust, and a certificate of our own.
         thinking: True or False is told to the chat template (`enable_thinking`, vLLM and SGLang);
             None sends nothing, for servers that refuse fields they do not know.
         form: `evaluate` lets the model write its reasons before the label, as it was trained;
@@ -39,8 +39,7 @@ class ChatSettings:
 
     url: str
     model: str
-    api_key: str | None = field(default=None, repr=False)
-    tls: ssl.SSLContext | str | Path | None = None
+    connection: Connection = field(default_factory=Connection)
     thinking: bool | None = None
     form: Form = "evaluate"
     max_tokens: int = 4_096
@@ -50,8 +49,6 @@ class ChatSettings:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.url.startswith(("http://", "https://")):
-            raise ConfigurationError(f"{self.url!r} is no URL; give e.g. http://localhost:8000")
         if not self.model:
             raise ConfigurationError(f"no model is named for {self.url}; give the name it serves")
         if self.thinking and self.form == "label":
@@ -72,34 +69,30 @@ class ChatSettings:
 def settings_from(environ: Mapping[str, str] | None = None) -> ChatSettings:
     """Return the settings that the environment names.
 
-    `TOOLRM_CRITIC_URL` and `TOOLRM_CRITIC_MODEL` are needed; `_API_KEY`, `_CA_FILE`, `_THINKING`
-    (`on` or `off`) and `_FORM` (`evaluate` or `label`) are not.
+    `TOOLRM_GUARD_CRITIC_URL` and `..._MODEL` are needed; `..._API_KEY`, `..._CA_FILE`,
+    `..._THINKING` (`on` or `off`) and `..._FORM` (`evaluate` or `label`) are not.
 
     Raises:
         ConfigurationError: If one is missing or has an unknown value.
     """
     given = os.environ if environ is None else environ
-    found = {name: given.get(f"TOOLRM_CRITIC_{name}") or None for name in _VARIABLES}
+    found = {name: given.get(_PREFIX + name) or None for name in _VARIABLES}
     url, model = found["URL"], found["MODEL"]
     if url is None or model is None:
         raise ConfigurationError(
-            "scorer 'critic' asks a server: set TOOLRM_CRITIC_URL and TOOLRM_CRITIC_MODEL, or make "
-            "it yourself: CriticScorer(ChatSettings(url=..., model=...))"
+            f"scorer 'critic' asks a server: set {_PREFIX}URL and {_PREFIX}MODEL, or make it "
+            "yourself: CriticScorer(ChatSettings(url=..., model=...))"
         )
     thinking = {None: None, "on": True, "off": False}
     if found["THINKING"] not in thinking:
-        raise ConfigurationError(f"TOOLRM_CRITIC_THINKING={found['THINKING']!r}; give on or off")
+        raise ConfigurationError(f"{_PREFIX}THINKING={found['THINKING']!r}; give on or off")
     forms: dict[str | None, Form] = {None: "evaluate", "evaluate": "evaluate", "label": "label"}
     if found["FORM"] not in forms:
-        raise ConfigurationError(f"TOOLRM_CRITIC_FORM={found['FORM']!r}; give evaluate or label")
+        raise ConfigurationError(f"{_PREFIX}FORM={found['FORM']!r}; give evaluate or label")
     return ChatSettings(
         url=url,
         model=model,
-        api_key=found["API_KEY"],
-        tls=found["CA_FILE"],
+        connection=Connection(api_key=found["API_KEY"], verify=found["CA_FILE"] or True),
         thinking=thinking[found["THINKING"]],
         form=forms[found["FORM"]],
     )
-
-
-_VARIABLES = ("URL", "MODEL", "API_KEY", "CA_FILE", "THINKING", "FORM")

@@ -29,8 +29,9 @@ from toolrm_guard.errors import ConfigurationError, ModelIntegrityError, ScorerT
 from toolrm_guard.messages import Message
 from toolrm_guard.scorers.base import Score, ScoreRequest, ThresholdKind
 from toolrm_guard.scorers.disc_card import DiscCard
+from toolrm_guard.scorers.json_server import Connection
 from toolrm_guard.scorers.turn_tokens import TurnTokens
-from toolrm_guard.scorers.vllm_server import Connection, VllmServer
+from toolrm_guard.scorers.vllm_server import VllmServer
 from toolrm_guard.serving.batcher import Batcher, BatchLimits
 from toolrm_guard.serving.breaker import Breaker
 from toolrm_guard.serving.fleet import Fleet, Hedging

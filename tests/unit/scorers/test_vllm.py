@@ -20,7 +20,6 @@ from toolrm_guard import Guard
 from toolrm_guard.disc_prompt import encode_decision
 from toolrm_guard.errors import (
     ConfigurationError,
-    CouldNotJudge,
     InvalidScore,
     ModelIntegrityError,
     PromptTooLong,
@@ -332,12 +331,9 @@ async def test_a_tokenizer_that_is_not_the_models_is_refused(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("options", [{"verify": "/none.pem"}, {"client_cert": ("/a", "/b")}])
-async def test_certificates_that_cannot_be_read_are_named(
-    folder: Path, options: dict[str, Any]
-) -> None:
-    made = VllmScorer("https://127.0.0.1:9", folder=folder, **options)
-    with pytest.raises((ConfigurationError, CouldNotJudge), match="PEM form"):
-        await made.score([ask(RIGHT)], None)
+def test_certificates_that_cannot_be_read_are_named(folder: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="PEM form"):
+        VllmScorer("https://127.0.0.1:9", folder=folder, **options)
 
 
 def test_it_loads_no_torch(folder: Path) -> None:
