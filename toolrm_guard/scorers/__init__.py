@@ -10,6 +10,7 @@ _REGISTERED = {
     "cascade": ("toolrm_guard.scorers.cascade", "from_environment", "lite"),
     "critic": ("toolrm_guard.scorers.critic", "CriticScorer", "vllm"),
     "lite": ("toolrm_guard.scorers.lite", "LiteScorer", "lite"),
+    "local": ("toolrm_guard.scorers.local", "LocalScorer", "local"),
     "vllm": ("toolrm_guard.scorers.vllm", "VllmScorer", "vllm"),
 }
 """Name to (module, what makes it, the extra that brings its dependencies)."""
