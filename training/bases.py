@@ -2,11 +2,15 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig
+from jinja2 import TemplateError
+from peft import LoraConfig, PeftModel, get_peft_model_state_dict
+from safetensors.torch import save_file
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -18,6 +22,7 @@ from trl.trainer.reward_trainer import suppress_seqcls_warning
 from toolrm_guard.embedded.weights import ensure_smollm2
 from toolrm_guard.errors import ConfigurationError
 from toolrm_guard.scorers.disc_card import EMBEDDED_BASE
+from toolrm_guard.scorers.disc_folder import ADAPTER_WEIGHTS
 from training.recipes import Lora, Recipe
 
 CHATML = ("<|im_start|>", "<|im_end|>")
@@ -56,6 +61,60 @@ class Base:
     def language_model(self, recipe: Recipe) -> Any:
         """Return the model with its language head."""
         return self._load(AutoModelForCausalLM, recipe)
+
+    def at(self, folder: Path) -> "Base":
+        """Return the same base with weights from another folder."""
+        return replace(self, path=str(folder))
+
+    def chat_text(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]] | None = None,
+    ) -> str:
+        """Return a conversation in the chat template, up to the assistant's turn.
+
+        Raises:
+            BaseModelError: If the template does not take it.
+        """
+        shaped = [{"type": "function", "function": dict(tool)} for tool in tools or ()]
+        try:
+            text: str = self.tokenizer.apply_chat_template(
+                list(messages), tools=shaped or None, add_generation_prompt=True, tokenize=False
+            )
+        except TemplateError as exc:
+            raise BaseModelError(f"the chat template of {self.name!r} fails: {exc}") from exc
+        return text
+
+    def ids(self, text: str) -> list[int]:
+        """Return the ids of a text; control tokens in it are read as such, none is added."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def write(
+        self, model: Any, prompt: str, *, count: int, max_tokens: int, temperature: float, seed: int
+    ) -> list[str]:
+        """Return what a model writes after a prompt.
+
+        Args:
+            model: In eval mode.
+            prompt: Text with its control tokens.
+            count: How many answers.
+            max_tokens: Of one.
+            temperature: 0 takes the likeliest token.
+            seed: Of sampling.
+        """
+        ids = torch.tensor([self.ids(prompt)], device=next(model.parameters()).device)
+        luck = {"do_sample": True, "temperature": temperature, "top_k": 0}
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            written = model.generate(
+                input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=max_tokens,
+                num_return_sequences=count, pad_token_id=self.tokenizer.pad_token_id,
+                **(luck if temperature else {"do_sample": False}),
+            )  # fmt: skip
+        texts: list[str] = self.tokenizer.batch_decode(
+            written[:, ids.shape[1] :], skip_special_tokens=True
+        )
+        return texts
 
     def _load(self, kind: Any, recipe: Recipe, **settings: Any) -> Any:
         # A full fine-tune keeps fp32 masters: updates of 1e-6 vanish in bf16's 8 bits.
@@ -159,6 +218,27 @@ def lora_config(model: Any, lora: Lora, name: str, task: str) -> LoraConfig:
     )
     config.base_model_name_or_path = name
     return config
+
+
+def save_weights(model: Any, folder: Path, base: Base) -> None:
+    """Write adapter and head, or the whole model, and the tokenizer where the base has another.
+
+    An adapter is written in fp16, which moved scores by 2e-4; its head in fp32.
+    """
+    if base.completed or not isinstance(model, PeftModel):
+        base.tokenizer.save_pretrained(folder)
+    if not isinstance(model, PeftModel):
+        model.save_pretrained(folder)
+        return
+    state = {
+        name: (tensor.float() if "score" in name else tensor.half()).contiguous().cpu()
+        for name, tensor in get_peft_model_state_dict(model, save_embedding_layers=False).items()
+    }
+    save_file(state, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+    config = model.peft_config["default"]
+    config.inference_mode = True
+    config.base_model_name_or_path = base.name  # PEFT puts the path on this machine there
+    config.save_pretrained(folder)
 
 
 def fingerprint(model: Any) -> str:

@@ -2,13 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from peft import PeftModel, get_peft_model_state_dict
-from safetensors.torch import save_file
 
-from toolrm_guard.scorers.disc_folder import ADAPTER_WEIGHTS, seal
+from toolrm_guard.scorers.disc_folder import seal
 from toolrm_guard.scorers.disc_model import load_disc
 from toolrm_guard.scorers.reward_map import RewardMap
 from training.bases import Base
@@ -27,27 +24,6 @@ _UNFITTED = RewardMap(
     thresholds={"read": 0.5, "write": 0.5, "destructive": 0.5, "answer": 0.5},
     rule="not fitted yet",
 )
-
-
-def save_weights(model: Any, folder: Path, base: Base) -> None:
-    """Write adapter and head, or the whole model, and the tokenizer where the base has another.
-
-    An adapter is written in fp16, which moved scores by 2e-4; its head in fp32.
-    """
-    if base.completed or not isinstance(model, PeftModel):
-        base.tokenizer.save_pretrained(folder)
-    if not isinstance(model, PeftModel):
-        model.save_pretrained(folder)
-        return
-    state = {
-        name: (tensor.float() if "score" in name else tensor.half()).contiguous().cpu()
-        for name, tensor in get_peft_model_state_dict(model, save_embedding_layers=False).items()
-    }
-    save_file(state, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
-    config = model.peft_config["default"]
-    config.inference_mode = True
-    config.base_model_name_or_path = base.name  # PEFT puts the path on this machine there
-    config.save_pretrained(folder)
 
 
 def rewards_of_folder(

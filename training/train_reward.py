@@ -30,33 +30,22 @@ from toolrm_guard.disc_prompt import Encode
 from toolrm_guard.errors import GuardError, ModelIntegrityError
 from toolrm_guard.scorers.disc_folder import seal
 from toolrm_guard.scorers.turn_tokens import TurnTokens
-from training.bases import Base, BaseModelError, fingerprint, load_base, lora_config
-from training.decisions import Decision, encode, read_decisions, split
-from training.disc_result import accuracy, fitted_map, rewards_of_folder, save_weights
-from training.lite_data import make_groups, read_packs
+from training.bases import (
+    Base,
+    BaseModelError,
+    fingerprint,
+    load_base,
+    lora_config,
+    save_weights,
+)
+from training.decisions import Decision, encode
+from training.disc_result import accuracy, fitted_map, rewards_of_folder
 from training.model_cards import command_line, write_card
 from training.packed_trainer import PackedRewardTrainer
 from training.packing import EncodedDecision, read_packed, token_counts
-from training.recipes import Recipe, Section, load_recipe
+from training.recipes import Recipe, load_recipe
 from training.run_folder import RunFolder, Watch, console, trainer_settings, write_model
-from training.short_decisions import short_decisions
-from training.tables import DatasetError, digest_of
-
-
-class Packs(Section):
-    """How labelled packs become decisions.
-
-    Attributes:
-        cap: Groups of edits a source.
-        tools: Most tools that are offered.
-        candidates: Most candidates of a decision.
-        per_source: Most decisions of a source.
-    """
-
-    cap: int = Field(default=700, ge=1)
-    tools: int = Field(default=4, ge=1)
-    candidates: int = Field(default=5, ge=2)
-    per_source: int = Field(default=200, ge=1)
+from training.sides import Packs, read_sides
 
 
 class DiscRecipe(Recipe):
@@ -120,24 +109,13 @@ def read_data(recipe: DiscRecipe, path: Path, tokens_of: Encode) -> Data:
     Raises:
         DatasetError: If the data do not fit.
     """
+    sides = read_sides(path, recipe.packs, recipe.held, recipe.seed)
+    train, decisions = encode(sides.train, tokens_of, recipe.max_tokens, recipe.skip_long)
+    held, held_decisions = encode(sides.held, tokens_of, recipe.max_tokens, recipe.skip_long)
     if recipe.packs is not None:
-        packs = recipe.packs
-        groups = make_groups(read_packs(path), recipe.seed, packs.cap)
-        decisions = short_decisions(
-            groups, seed=recipe.seed, tools=packs.tools, candidates=packs.candidates
-        )
-        rows, kept = encode(decisions, tokens_of, recipe.max_tokens, recipe.skip_long)
-        rows, kept = _even(rows, kept, packs.per_source)
-        sides = split(kept, recipe.held)
-        of = {id(decision): row for decision, row in zip(kept, rows, strict=True)}
-        train, held = ([of[id(decision)] for decision in side] for side in sides)
-        return _data(train, held, sides[1], digest_of(sorted(path.glob("*.jsonl*"))))
-    files = [path] if path.is_file() else [path / "train.parquet", path / "validation.parquet"]
-    found = [read_decisions(file) for file in files]
-    sides = (found[0], found[1]) if len(found) == 2 else split(found[0], recipe.held)
-    train, _ = encode(sides[0], tokens_of, recipe.max_tokens, recipe.skip_long)
-    held, held_decisions = encode(sides[1], tokens_of, recipe.max_tokens, recipe.skip_long)
-    return _data(train, held, held_decisions, digest_of(files))
+        train, _ = _even(train, decisions, recipe.packs.per_source)
+        held, held_decisions = _even(held, held_decisions, recipe.packs.per_source)
+    return Data(train=train, held=held, held_decisions=held_decisions, digest=sides.digest)
 
 
 def _turn_tokens(base: Base) -> TurnTokens:
@@ -171,20 +149,6 @@ def make_trainer(
         processing_class=base.tokenizer,
         callbacks=[Watch(folder)],
     )
-
-
-def _data(
-    train: list[EncodedDecision],
-    held: list[EncodedDecision],
-    held_decisions: list[Decision],
-    digest: str,
-) -> Data:
-    if not train or not held:
-        raise DatasetError(
-            f"{len(train)} decisions to train on and {len(held)} held out: both are needed; give "
-            "more data, or change `held`"
-        )
-    return Data(train=train, held=held, held_decisions=held_decisions, digest=digest)
 
 
 def _even(
