@@ -9,7 +9,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -21,14 +21,26 @@ from toolrm_guard import blocking, judged
 from toolrm_guard.errors import ConfigurationError, CouldNotJudge
 from toolrm_guard.labelled import read_records
 from toolrm_guard.scorers import resolve
-from toolrm_guard.scorers.base import Score, Scorer, fingerprint_of
+from toolrm_guard.scorers.base import Score, Scorer, ScoreRequest, ThresholdKind, fingerprint_of
 from toolrm_guard.scorers.cascade import Band, CascadeScorer, sureness
 
 Floats = NDArray[np.float64]
+Sureness = Callable[[ScoreRequest, Sequence[Score]], float]
 
 _MOST_UNJUDGED = 0.01
 _ROUNDS = 1_000
 _SLACK = 1e-9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwiceJudged:
+    """A decision with both scorers' scores, and the milliseconds they took."""
+
+    decision: judged.Decision
+    first: Sequence[Score]
+    second: Sequence[Score]
+    first_ms: float
+    second_ms: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,35 +90,60 @@ def judge_by_both(
     *,
     timeout_s: float = 60.0,
     progress: judged.Progress = iter,
-) -> Rows:
-    """Return what both scorers make of every decision, asked in turn so that noise hits both.
+) -> list[TwiceJudged]:
+    """Return every decision with both scorers' scores, asked in turn so that noise hits both.
 
     Raises:
-        CouldNotJudge: If one could not judge more than 1% of the decisions.
-        ConfigurationError: If no decision has a label for what is chosen.
+        CouldNotJudge: If more than 1% of the decisions could not be judged by both.
     """
-    cascade = CascadeScorer(first, second, band=0.0)
-    found: list[tuple[float, ...]] = []
-    groups: dict[str, int] = {}
+    found: list[TwiceJudged] = []
     lost: Counter[str] = Counter()
     for decision in progress(decisions):
         try:
             timed = [_timed(scorer, decision, timeout_s) for scorer in (first, second)]
         except CouldNotJudge as exc:
             lost[f"{type(exc).__name__}: {exc}"] += 1
-            continue
-        outcomes = [_is_right(decision, scores, cascade) for scores, _ in timed]
-        known = [float(outcome) for outcome in outcomes if outcome is not None]
-        if len(known) == len(timed):
-            group = groups.setdefault(decision.group, len(groups))
-            sure = sureness(decision.request, timed[0][0])
-            ms = (timed[0][1], timed[1][1])
-            found.append((sure, *known, *ms, decision.count, group))
+        else:
+            (one, one_ms), (other, other_ms) = timed
+            found.append(
+                TwiceJudged(
+                    decision=decision, first=one, second=other, first_ms=one_ms, second_ms=other_ms
+                )
+            )
     if lost.total() > _MOST_UNJUDGED * len(decisions):
         raise CouldNotJudge(
             f"{lost.total()} of {len(decisions)} decisions could not be judged by both scorers "
             f"({lost.most_common(1)[0][0]}); a band from the rest would promise nothing for these"
         )
+    return found
+
+
+def rows_of(
+    twice: Sequence[TwiceJudged],
+    thresholds: Mapping[ThresholdKind, float],
+    *,
+    sure: Sureness = sureness,
+) -> Rows:
+    """Return the decisions as columns; those without a label for what is chosen are left out.
+
+    Args:
+        twice: From `judge_by_both`.
+        thresholds: Of the cascade, for either scorer's probabilities.
+        sure: How sure the first scorer is.
+
+    Raises:
+        ConfigurationError: If none is left.
+    """
+    found: list[tuple[float, ...]] = []
+    groups: dict[str, int] = {}
+    for row in twice:
+        decision = row.decision
+        outcomes = [_is_right(decision, scores, thresholds) for scores in (row.first, row.second)]
+        known = [float(outcome) for outcome in outcomes if outcome is not None]
+        if len(known) == len(outcomes):
+            group = groups.setdefault(decision.group, len(groups))
+            sureness_of = sure(decision.request, row.first)
+            found.append((sureness_of, *known, row.first_ms, row.second_ms, decision.count, group))
     if not found:
         raise ConfigurationError("no decision has a label for the turn that is chosen")
     columns = np.array(found, dtype=np.float64).T
@@ -130,7 +167,7 @@ def _timed(
 
 
 def _is_right(
-    decision: judged.Decision, scores: Sequence[Score], cascade: CascadeScorer
+    decision: judged.Decision, scores: Sequence[Score], thresholds: Mapping[ThresholdKind, float]
 ) -> bool | None:
     """Tell whether the outcome is right; None if the label of what is chosen is not known."""
     chosen = judged.chosen_of(decision, scores)
@@ -139,7 +176,7 @@ def _is_right(
         return None
     request = decision.request
     kinds = judged.kinds_of(request.candidates[chosen], request.tools, decision.effect_of)
-    passes = all(scores[chosen].probability >= cascade.thresholds[kind] for kind in kinds)
+    passes = all(scores[chosen].probability >= thresholds[kind] for kind in kinds)
     return passes == right
 
 
@@ -237,7 +274,8 @@ def run_command(
     )
     if limit is not None and limit < len(decisions):
         decisions = random.Random(seed).sample(decisions, limit)
-    rows = judge_by_both(decisions, one, other)
+    thresholds = CascadeScorer(one, other, band=0.0).thresholds
+    rows = rows_of(judge_by_both(decisions, one, other), thresholds)
     points = curve(rows)
     if within is not None:
         chosen, goal = for_loss(points, within), f"accuracy within {within:g} of always escalating"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.unit.bench import packs
 from toolrm_guard import FakeScorer, cascade_fit, judged
-from toolrm_guard.cascade_fit import Rows, curve, for_loss, for_share, judge_by_both
+from toolrm_guard.cascade_fit import Rows, curve, for_loss, for_share, judge_by_both, rows_of
 from toolrm_guard.cli import main
 from toolrm_guard.errors import CouldNotJudge, ScorerUnavailable
 from toolrm_guard.labelled import LabelledRecord
@@ -82,8 +82,7 @@ def test_the_truth_as_second_scorer_mends_what_it_is_asked() -> None:
         return [right[id(request), candidate.canonical] for candidate in request.candidates]
 
     toss = FakeScorer(lambda request: [0.5 + 0.01 * k for k in range(len(request.candidates))])
-    found = judge_by_both(decisions, toss, FakeScorer(truth))
-    points = curve(found)
+    points = curve(rows_of(judge_by_both(decisions, toss, FakeScorer(truth)), toss.thresholds))
     assert points[-1].accuracy == 1.0
     assert points[0].accuracy < 1.0
     assert for_loss(points, 0.0).accuracy == 1.0
