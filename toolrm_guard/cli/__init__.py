@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from toolrm_guard import __version__
-from toolrm_guard.cli import calibrate, cascade, demo, doctor, export, harvest, report
+from toolrm_guard.cli import calibrate, cascade, demo, doctor, export, forget, harvest, report
 from toolrm_guard.errors import GuardError
 
 
@@ -30,6 +30,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"toolrm-guard {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (demo, report, calibrate, cascade, export, doctor, harvest):
+    for command in (demo, report, calibrate, cascade, export, doctor, harvest, forget):
         command.add(commands)
     return parser

@@ -5,8 +5,9 @@ from typing import TypeVar
 from toolrm_guard.records import OutcomeRecord, ReviewRecord
 from toolrm_guard.redaction.redactor import Redactor
 from toolrm_guard.redaction.scanner import Found
+from toolrm_guard.redaction.substitution import hidden_id
 
-__all__ = ["DEFAULT", "Found", "Redactor", "redact_record", "redact_text"]
+__all__ = ["DEFAULT", "Found", "Redactor", "hidden_id", "redact_record", "redact_text"]
 
 _R = TypeVar("_R", ReviewRecord, OutcomeRecord)
 

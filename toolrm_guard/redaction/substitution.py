@@ -126,7 +126,7 @@ class Substitution:
 
     def identifier(self, identifier: Any) -> Any:
         """Return an id, or what stands for it where it holds a secret."""
-        return hidden(identifier) if identifier in self._found else identifier
+        return hidden_id(identifier) if identifier in self._found else identifier
 
     def _tell(self, value: str, kind: str) -> str:
         if PLACED.fullmatch(value):
@@ -137,7 +137,7 @@ class Substitution:
         return self._values.tag(value)
 
 
-def hidden(identifier: str) -> str:
+def hidden_id(identifier: str) -> str:
     """Return what stands for an id that holds a secret: the same for the same id, everywhere."""
     digest = hashlib.sha256(identifier.encode("utf-8", "surrogatepass")).hexdigest()
     return f"<redacted:id:{digest[:16]}>"

@@ -22,8 +22,22 @@ def guard_with(store: TraceStore | str | Path, *probabilities: float) -> Guard:
     return Guard(FakeScorer(lambda request: rates), store=store, policy=Policy(max_corrections=0))
 
 
-def test_a_review_is_stored_with_all_it_saw_and_decided(tmp_path: Path) -> None:
-    with TraceStore(tmp_path / "traces.db") as store:
+def held_up(store: TraceStore) -> threading.Event:
+    """Hold the writer up until the event is set."""
+    taken, gate = threading.Event(), threading.Event()
+
+    def wait() -> Any:
+        taken.set()
+        gate.wait(10)
+        raise ValueError("only here to hold the writer up")
+
+    store.put(wait)
+    assert taken.wait(10)
+    return gate
+
+
+def test_a_review_is_stored_with_all_it_saw_and_decided(store_url: str) -> None:
+    with TraceStore(store_url) as store:
         review = guard_with(store, 0.2, 0.9).review(
             "Delete a.txt",
             TOOLS,
@@ -42,8 +56,8 @@ def test_a_review_is_stored_with_all_it_saw_and_decided(tmp_path: Path) -> None:
     assert chosen.digest == review.approved[0].digest
 
 
-def test_could_not_judge_is_stored_without_a_score(tmp_path: Path) -> None:
-    with TraceStore(tmp_path / "traces.db") as store:
+def test_could_not_judge_is_stored_without_a_score(store_url: str) -> None:
+    with TraceStore(store_url) as store:
         guard_with(store, math.nan).review("?", TOOLS, [proposal("get_file", path="a")])
         store.flush()
         [record] = store.reviews()
@@ -52,9 +66,9 @@ def test_could_not_judge_is_stored_without_a_score(tmp_path: Path) -> None:
     assert record.candidates[0].probability is None
 
 
-def test_hostile_text_is_stored_readable(tmp_path: Path) -> None:
+def test_hostile_text_is_stored_readable(store_url: str) -> None:
     hostile = {"path": "\ud800\x00", "n": math.nan, "s": {1, 2}}
-    with TraceStore(tmp_path / "traces.db") as store:
+    with TraceStore(store_url) as store:
         guard_with(store).review("\udfff\x00", TOOLS, [proposal("get_\ud800", **hostile)])
         store.flush()
         assert (store.written, store.failed) == (1, 0)
@@ -63,8 +77,8 @@ def test_hostile_text_is_stored_readable(tmp_path: Path) -> None:
     assert record.messages[0].text == "\ufffd\ufffd"
 
 
-def test_outcomes_are_joined_by_call_id(tmp_path: Path) -> None:
-    with TraceStore(tmp_path / "traces.db") as store:
+def test_outcomes_are_joined_by_call_id(store_url: str) -> None:
+    with TraceStore(store_url) as store:
         guard = guard_with(store)
         guard.record_outcome("c1", ok=False, kind="execution", content="disk full", latency_ms=3.0)
         guard.record_outcome("c1", ok=True)
@@ -76,30 +90,22 @@ def test_outcomes_are_joined_by_call_id(tmp_path: Path) -> None:
         ]
 
 
-def test_closing_writes_what_is_queued(tmp_path: Path) -> None:
-    store = TraceStore(tmp_path / "traces.db")
+def test_closing_writes_what_is_queued(store_url: str) -> None:
+    store = TraceStore(store_url)
     guard = guard_with(store)
     for index in range(500):
         guard.record_outcome(f"c{index}", ok=True)
     store.close()
     store.close()
-    with TraceStore(tmp_path / "traces.db") as again:
+    with TraceStore(store_url) as again:
         assert sum(1 for _ in again.outcomes()) == 500
 
 
 def test_a_full_queue_drops_the_oldest_and_says_so(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    store_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    gate = threading.Event()
-    store = TraceStore(tmp_path / "traces.db", capacity=5)
-
-    def wait() -> Any:
-        gate.wait(10)
-        raise ValueError("only here to hold the writer up")
-
-    store.put(wait)
-    while store.failed == 0 and store._waiting:
-        pass  # until the writer has taken it
+    store = TraceStore(store_url, capacity=5)
+    gate = held_up(store)
     guard = guard_with(store)
     with caplog.at_level(logging.WARNING):
         for index in range(8):
@@ -112,8 +118,8 @@ def test_a_full_queue_drops_the_oldest_and_says_so(
     store.close()
 
 
-def test_an_entry_that_cannot_be_built_costs_only_itself(tmp_path: Path) -> None:
-    with TraceStore(tmp_path / "traces.db") as store:
+def test_an_entry_that_cannot_be_built_costs_only_itself(store_url: str) -> None:
+    with TraceStore(store_url) as store:
         store.put(lambda: 1 / 0)  # type: ignore[arg-type,return-value]
         guard_with(store).record_outcome("c1", ok=True)
         store.flush()
@@ -159,7 +165,7 @@ def test_no_password_shows_in_an_error() -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_any_text_of_a_record_may_be_hostile_and_is_read_back(tmp_path: Path) -> None:
+def test_any_text_of_a_record_may_be_hostile_and_is_read_back(store_url: str) -> None:
     bad = "x\ud800\x00"
     history = [
         {"role": "user", "content": bad},
@@ -172,7 +178,7 @@ def test_any_text_of_a_record_may_be_hostile_and_is_read_back(tmp_path: Path) ->
     def fails(request: object) -> list[float]:
         raise ValueError(bad)
 
-    with TraceStore(tmp_path / "traces.db") as store:
+    with TraceStore(store_url) as store:
         for scorer in (FakeScorer(lambda request: [0.9]), FakeScorer(fails)):
             guard = Guard(scorer, store=store, policy=Policy(max_corrections=0))
             guard.review(history, tools, [{"tool_calls": calls}], conversation_id=bad)
@@ -183,21 +189,21 @@ def test_any_text_of_a_record_may_be_hostile_and_is_read_back(tmp_path: Path) ->
         assert len(list(store.outcomes())) == 2
 
 
-def test_one_bad_row_in_a_batch_costs_only_itself(tmp_path: Path) -> None:
-    with TraceStore(tmp_path / "traces.db") as store:
+def test_one_bad_row_in_a_batch_costs_only_itself(store_url: str) -> None:
+    with TraceStore(store_url) as store:
         review = guard_with(store).review("?", TOOLS, ["text"])
         store.flush()
         [record] = store.reviews()
-        with store._changed:  # one batch: the writer waits for the lock
-            for entry in (record, record.model_copy(update={"id": "b"}), record):
-                store._waiting.append(lambda entry=entry: entry)  # type: ignore[misc]
-            store._changed.notify_all()
-        store.flush()
+        gate = held_up(store)
+        for entry in (record, record.model_copy(update={"id": "b"}), record):
+            store.put(lambda entry=entry: entry)  # type: ignore[misc]
+        gate.set()  # they are one batch
+        assert not store.flush()
         assert {r.id for r in store.reviews()} == {review.id, "b"}
-        assert (store.written, store.failed) == (2, 2)
+        assert (store.written, store.failed) == (2, 3)
 
 
-def test_a_forked_child_reviews_and_records(tmp_path: Path) -> None:
+def test_a_forked_child_reviews_and_records(store_url: str) -> None:
     script = """
 import os, sys
 from toolrm_guard import FakeScorer, Guard, TraceStore
@@ -213,7 +219,7 @@ if child == 0:
 assert os.waitpid(child, 0)[1] == 0
 print(sorted(record.messages[0].text for record in store.reviews()))
 """
-    command = [sys.executable, "-c", script, str(tmp_path / "traces.db")]
+    command = [sys.executable, "-c", script, store_url]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.stdout == "['child', 'parent', 'parent']\n", done.stderr
 
@@ -223,8 +229,8 @@ def test_a_store_in_memory_is_refused() -> None:
         TraceStore("sqlite:///:memory:")
 
 
-def test_the_health_of_a_store_counts_what_became_of_every_entry(tmp_path: Path) -> None:
-    with TraceStore(tmp_path / "traces.db") as store:
+def test_the_health_of_a_store_counts_what_became_of_every_entry(store_url: str) -> None:
+    with TraceStore(store_url) as store:
         store.put(lambda: 1 / 0)  # type: ignore[arg-type,return-value]
         guard = guard_with(store)
         guard.review("Read", TOOLS, [proposal("get_file", path="a")])
@@ -237,11 +243,11 @@ def test_the_health_of_a_store_counts_what_became_of_every_entry(tmp_path: Path)
     assert store.health.dropped == 1
 
 
-def test_a_review_names_the_weights_that_judged(tmp_path: Path) -> None:
+def test_a_review_names_the_weights_that_judged(store_url: str) -> None:
     class Weighed(FakeScorer):
         fingerprint = "sha256:1"
 
-    with TraceStore(tmp_path / "traces.db") as store:
+    with TraceStore(store_url) as store:
         for scorer in (FakeScorer(lambda r: [0.9]), Weighed(lambda r: [0.9])):
             Guard(scorer, store=store).review("Read", TOOLS, ["text"])
         store.flush()
