@@ -1,6 +1,11 @@
 """What one review costs: p50, p95 and p99 of `Guard.areview`, the scorer's own share apart.
 
     python -m bench.latency --scorer lite --candidates 8 [--records FILE] [--json OUT]
+    python -m bench.latency --grid --disc FOLDER [--vllm URL] [--vllm-no-prefix URL] [--json OUT]
+
+With `--grid`: what one decision costs in each way of scoring it with the same discriminative model
+(`bench.discs`), over lengths of context and numbers of candidates. It can be interrupted: with the
+same `--json` it goes on where it was.
 
 Conversations, candidates and their order change from review to review, so nothing that a cache
 could carry from one to the next is measured. The tools are read before, as `guard_node` reads them
@@ -18,12 +23,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from bench import runs
 from toolrm_guard.calls import Call, Candidate
+from toolrm_guard.cli.arguments import positive
 from toolrm_guard.errors import GuardError
 from toolrm_guard.guard import Guard
 from toolrm_guard.labelled import read_records
@@ -48,13 +55,14 @@ def measure(guard: Guard, cases: Sequence[Case]) -> dict[str, float]:
 
     async def run() -> tuple[list[float], list[float]]:
         totals, scorings = [], []
-        for index, case in enumerate([*cases[:20], *cases]):
+        warm_up = cases[:20]
+        for index, case in enumerate([*warm_up, *cases]):
             started = time.perf_counter()
             review = await guard.areview(case.messages, case.tools, case.candidates)
             total = (time.perf_counter() - started) * 1e3
             if not review.judged:
                 raise RuntimeError(f"a review could not be judged: {review.unjudged_reason}")
-            if index >= 20:
+            if index >= len(warm_up):
                 totals.append(total)
                 scorings.append(review.scorer_ms)
         return totals, scorings
@@ -145,28 +153,51 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scorer", default="lite")
-    parser.add_argument("--candidates", type=int, default=8)
+    parser.add_argument("--candidates", type=_numbers, help="default 8; of --grid 1,4,8,16")
     parser.add_argument("--records", type=Path, help="labelled records; made-up ones without it")
     parser.add_argument("--reviews", type=int, default=1000, help="at most (default 1000)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, metavar="OUT")
+    grid = parser.add_argument_group("--grid")
+    grid.add_argument("--grid", action="store_true", help="compare ways of scoring with one model")
+    grid.add_argument("--disc", type=Path, metavar="FOLDER", help="a ToolRM-Disc; needed")
+    grid.add_argument("--contexts", type=_numbers, default=(200, 600, 1500), metavar="TOKENS,...")
+    grid.add_argument("--repeat", type=positive, default=5, help="rounds (default 5)")
+    grid.add_argument("--budget", type=float, default=20.0, metavar="MINUTES", help="default 20")
+    grid.add_argument("--vllm", metavar="URL", help="a server of the same model in float32")
+    grid.add_argument("--vllm-no-prefix", metavar="URL", help="one without prefix caching")
+    grid.add_argument("--band", type=float, default=0.5, help="of the cascade (default 0.5)")
     arguments = parser.parse_args(argv)
+    if arguments.grid and arguments.disc is None:
+        parser.error("--grid needs --disc, the folder of a ToolRM-Disc")
+    arguments.candidates = arguments.candidates or ((1, 4, 8, 16) if arguments.grid else (8,))
+    if not arguments.grid and len(arguments.candidates) != 1:
+        parser.error("--candidates takes one number without --grid")
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one core, as stated
     try:
-        if arguments.records is None:
-            cases = made_up_cases(arguments.candidates, arguments.reviews, arguments.seed)
-        else:
-            cases = recorded_cases(
-                arguments.records, arguments.candidates, arguments.reviews, arguments.seed
-            )
-        figures = measure(Guard(arguments.scorer), cases)
-    except (GuardError, RuntimeError, OSError) as exc:
+        return _grid(arguments) if arguments.grid else _review(arguments)
+    except (GuardError, RuntimeError, OSError, httpx.HTTPError) as exc:
         print(f"bench.latency: {exc}", file=sys.stderr)
         return 1
+
+
+def _grid(arguments: argparse.Namespace) -> int:
+    from bench.discs import grid  # loads torch, which the bench of a review does without
+
+    return grid.run(arguments)
+
+
+def _review(arguments: argparse.Namespace) -> int:
+    [candidates] = arguments.candidates
+    if arguments.records is None:
+        cases = made_up_cases(candidates, arguments.reviews, arguments.seed)
+    else:
+        cases = recorded_cases(arguments.records, candidates, arguments.reviews, arguments.seed)
+    figures = measure(Guard(arguments.scorer), cases)
     source = arguments.records.name if arguments.records else "made-up records"
     table = Table(
-        title=f"{arguments.scorer}, {arguments.candidates} candidates, "
+        title=f"{arguments.scorer}, {candidates} candidates, "
         f"{len(cases)} reviews on {source}, one core"
     )
     for name in ("review p50", "p95", "p99", "scorer p50"):
@@ -178,12 +209,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _numbers(text: str) -> tuple[int, ...]:
+    """Return rising whole numbers of 1 or more."""
+    return tuple(sorted({positive(part) for part in text.split(",")}))
+
+
 def _write(arguments: argparse.Namespace, reviews: int, figures: dict[str, float]) -> None:
     payload: dict[str, object] = {
         "bench": "latency",
         "run": runs.describe([arguments.records] if arguments.records else [], arguments.seed),
         "scorer": arguments.scorer,
-        "candidates": arguments.candidates,
+        "candidates": arguments.candidates[0],
         "reviews": reviews,
         **figures,
     }

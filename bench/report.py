@@ -12,13 +12,21 @@ from pathlib import Path
 
 from bench.page import html as html
 from bench.page.accuracy import trbench
-from bench.page.cost import cost, other, overhead
+from bench.page.cost import cost, grid, other, overhead
 from bench.page.html import plain
 from bench.page.run_files import Run, load, mapping
 from bench.page.sampling import best_of_n, self_correction
 from bench.page.trust import calibration
 
-_KNOWN = ("trbench", "best_of_n", "self_correction", "calibration", "latency", "overhead")
+_KNOWN = (
+    "trbench",
+    "best_of_n",
+    "self_correction",
+    "calibration",
+    "latency",
+    "latency_grid",
+    "overhead",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,6 +68,7 @@ def render(runs: Sequence[Run], problems: Sequence[str]) -> str:
         ),
         ("Calibration", calibration(of["calibration"]) if of["calibration"] else ""),
         ("Time", cost(of["trbench"], of["latency"])),
+        ("Ways of scoring", grid(of["latency_grid"]) if of["latency_grid"] else ""),
         ("Overhead", overhead(of["overhead"]) if of["overhead"] else ""),
         ("Other benches", other(rest) if rest else ""),
         ("How each was made", html.notes(problems) + "".join(_origin(run) for run in runs)),

@@ -67,6 +67,47 @@ def overhead(runs: Sequence[Run]) -> str:
     return "".join(blocks)
 
 
+def grid(runs: Sequence[Run]) -> str:
+    """Return the section on the ways of scoring one decision with the same model."""
+    blocks = [
+        html.paragraph(
+            "Milliseconds of one decision on one core, with token ids given. Large numbers are "
+            "medians, small ones the smallest and the largest of n rounds. Processor time leaves "
+            "out what other programs took of the core; of a server's work it knows nothing. Needed "
+            "is what the unique tokens would take at the rate of matrix products that was measured "
+            "in the same round."
+        )
+    ]
+    for run in runs:
+        body: list[list[str | html.Cell]] = [
+            [
+                str(row.get("way", "")),
+                count(row.get("context")),
+                count(row.get("candidates")),
+                count(row.get("n")),
+                *(
+                    _ranged(row, name)
+                    for name in ("ms", "cpu_ms", "times", "cpu_times", "of_first", "over_needed")
+                ),
+                _ranged(row, "cpu_over_needed"),
+            ]
+            for row in rows(run.payload.get("rows"))
+        ]
+        head = ["", "context", "N", "n", "ms", "processor ms", "one by one / this"]
+        head += ["by processor time", "first turn / this", "this / needed", "by processor time"]
+        blocks += [html.heading(run.name), html.table(head, body)]
+    return "".join(blocks)
+
+
+def _ranged(row: Json, name: str) -> html.Cell:
+    value = number(row.get(name))
+    ends = interval([row.get(f"{name}_low"), row.get(f"{name}_high")])
+    if value is None:
+        return html.Cell(text="-")
+    below = f"{_ms(ends[0])}, {_ms(ends[1])}" if ends else ""
+    return html.Cell(text=_ms(value), below=below)
+
+
 def _cells(found: Sequence[Json]) -> str:
     body: list[list[str | html.Cell]] = [
         [

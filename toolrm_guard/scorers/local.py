@@ -119,6 +119,10 @@ class LocalScorer:
         finally:
             job.stop.set()
 
+    def forget(self) -> None:
+        """Free what is remembered between calls, once the calls before this one are done."""
+        self._thread.submit(self._engine.forget).result()
+
     def _run(self, requests: Sequence[ScoreRequest], job: "_Job") -> list[list[Score]]:
         try:
             rewards = self._engine.rewards(requests, job.check)

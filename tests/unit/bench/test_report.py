@@ -57,10 +57,22 @@ def test_every_bench_has_its_place() -> None:
          "before": 0.5, "after": 0.6, "ci95": [0.05, 0.15],
          "by_split": {"simple": {"tasks": 3, "before": 0.5}}},
         {"bench": "latency", "run": RUN, "scorer": "lite", "candidates": 8, "p50_ms": 2.5},
+        {"bench": "latency_grid", "run": RUN, "rows": [
+            {"context": 600, "candidates": 8, "way": "local, cold", "n": 3, "ms": 1234.5,
+             "ms_low": 1200.0, "ms_high": 1300.0, "times": 6.25, "over_needed": None},
+            {"way": "odd", "ms": float("nan")}]},
         {"bench": "overhead", "rows": [row]},
         {"bench": "unheard_of", "run": RUN, "dazzle": 42},
     )  # fmt: skip
-    for title in ("Pairs", "Best of N", "Self-correction", "Time", "Overhead", "Other benches"):
+    for title in (
+        "Pairs",
+        "Best of N",
+        "Self-correction",
+        "Time",
+        "Ways of scoring",
+        "Overhead",
+        "Other benches",
+    ):
         assert f">{title}</h2>" in found
     for shown in (
         "75.0%",
@@ -68,6 +80,9 @@ def test_every_bench_has_its_place() -> None:
         "50%, 80%",
         "p / c",
         "guard_node",
+        "local, cold",
+        "1,200, 1,300",
+        "6.25",
         "dazzle",
         "2.50",
         "+10.0 points",

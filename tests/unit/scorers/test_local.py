@@ -316,3 +316,11 @@ def test_an_attention_that_changes_rewards_is_refused(
     )
     with pytest.raises(ConfigurationError, match="in place of"):
         LocalScorer(tiny)
+
+
+def test_what_is_remembered_can_be_freed(tiny: Path) -> None:
+    scorer = LocalScorer(tiny)
+    asyncio.run(scorer.score([ask(RIGHT)], None))
+    assert scorer._engine._cache.held > 100
+    scorer.forget()
+    assert scorer._engine._cache.held == 0
