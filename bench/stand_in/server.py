@@ -145,7 +145,6 @@ def main() -> None:
 
     async def serve() -> None:
         async with await StandIn(**options).serve(port) as server:
-            print("ready", flush=True)
             await server.serve_forever()
 
     asyncio.run(serve())
