@@ -5,7 +5,7 @@ Two sources: labelled records, and a trace store whose outcomes say what became 
 
 import asyncio
 import random
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +16,7 @@ from toolrm_guard.errors import ConfigurationError, CouldNotJudge, InvalidScore,
 from toolrm_guard.labelled import LabelledRecord
 from toolrm_guard.policy import Policy, is_blocked
 from toolrm_guard.records import (
+    OutcomeIndex,
     OutcomeRecord,
     ReviewRecord,
     candidate_from_record,
@@ -144,10 +145,7 @@ def from_traces(
     Raises:
         ConfigurationError: If no review was made in shadow mode.
     """
-    by_call: dict[str, list[OutcomeRecord]] = defaultdict(list)
-    for outcome in outcomes:
-        if outcome.kind in _TELLING:
-            by_call[outcome.call_id].append(outcome)
+    by_call = OutcomeIndex(outcome for outcome in outcomes if outcome.kind in _TELLING)
     every = list(reviews)
     shadow = [review for review in every if review.mode == "shadow"]
     if not shadow:
@@ -164,20 +162,11 @@ def from_traces(
 
 
 def _decision_of(
-    review: ReviewRecord, by_call: Mapping[str, Sequence[OutcomeRecord]], effect_of: EffectOf
+    review: ReviewRecord, by_call: OutcomeIndex, effect_of: EffectOf
 ) -> Decision | None:
     """Return the decision about what the model proposed, if its outcome is known."""
     proposal = review.candidates[0]  # in shadow it ran, whatever was chosen
-    known = [
-        [
-            outcome
-            for outcome in by_call.get(call.id or "", ())
-            # Providers' call ids may come again in another conversation.
-            if outcome.conversation_id in (None, review.conversation_id)
-        ]
-        for call in proposal.calls
-        if call.defect is None
-    ]
+    known = [by_call.of(call, review) for call in proposal.calls if call.defect is None]
     if len(known) < len(proposal.calls) or not known:
         return None
     failed = any(not outcome.ok for call in known for outcome in call)

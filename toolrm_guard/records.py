@@ -8,6 +8,7 @@ The digest still identifies the exact call.
 import datetime
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -154,6 +155,29 @@ def outcomes_of(call: CallRecord, known: Iterable[OutcomeRecord]) -> list[Outcom
     runs = [outcome for outcome in own if outcome.kind == "execution"]
     last = sorted(runs, key=lambda outcome: outcome.created_at)[-1:]
     return [*(outcome for outcome in own if outcome.kind != "execution"), *last]
+
+
+class OutcomeIndex:
+    """Outcomes by the call that they are of."""
+
+    def __init__(self, outcomes: Iterable[OutcomeRecord]) -> None:
+        self._by_call: dict[str, list[OutcomeRecord]] = defaultdict(list)
+        for outcome in outcomes:
+            self._by_call[outcome.call_id].append(outcome)
+
+    def of(self, call: CallRecord, review: ReviewRecord) -> list[OutcomeRecord]:
+        """Return what became of a call of this review; see `outcomes_of`."""
+        if not call.id:
+            return []
+        return outcomes_of(
+            call,
+            [
+                outcome
+                for outcome in self._by_call.get(call.id, ())
+                # Providers' call ids may come again in another conversation.
+                if outcome.conversation_id in (None, review.conversation_id)
+            ],
+        )
 
 
 def call_record(call: Call, **verdict: Any) -> CallRecord:

@@ -13,10 +13,10 @@ from typing import Literal
 
 from toolrm_guard.records import (
     CandidateRecord,
+    OutcomeIndex,
     OutcomeRecord,
     ReviewRecord,
     candidate_from_record,
-    outcomes_of,
 )
 
 LabelSource = Literal["outcome", "human", "score"]
@@ -38,7 +38,6 @@ Reason = Literal[
     "no other candidate",
     "below the margin",
 ]
-Results = Mapping[str, Sequence[OutcomeRecord]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,9 +108,7 @@ def labelled(
         outcomes: As for `pairs`.
         min_margin: As for `pairs`.
     """
-    results: dict[str, list[OutcomeRecord]] = defaultdict(list)
-    for outcome in outcomes:
-        results[outcome.call_id].append(outcome)
+    results = OutcomeIndex(outcomes)
     by_id = {review.id: review for review in reviews}
     joined = {review.parent_id for review in by_id.values()}
     failed = _failed(by_id.values(), results)
@@ -126,7 +123,7 @@ _Failures = Mapping[str, Mapping[str, tuple[CandidateRecord, str]]]
 """By prompt and canonical form: what ran and failed, and the review in which it did."""
 
 
-def _failed(reviews: Iterable[ReviewRecord], results: Results) -> _Failures:
+def _failed(reviews: Iterable[ReviewRecord], results: OutcomeIndex) -> _Failures:
     """Return what failed after each prompt, but for what went well after the same one elsewhere."""
     failed: dict[str, dict[str, tuple[CandidateRecord, str]]] = defaultdict(dict)
     went_well: dict[str, set[str]] = defaultdict(set)
@@ -162,7 +159,7 @@ def prompt_key(review: ReviewRecord) -> str:
 def _of_review(
     review: ReviewRecord,
     by_id: Mapping[str, ReviewRecord],
-    results: Results,
+    results: OutcomeIndex,
     failed: _Failures,
     min_margin: float,
 ) -> Iterator[HarvestedPair | Unused]:
@@ -230,7 +227,7 @@ def _against(
     chosen: CandidateRecord,
     label: LabelSource,
     by_id: Mapping[str, ReviewRecord],
-    results: Results,
+    results: OutcomeIndex,
     min_margin: float,
 ) -> Iterator[HarvestedPair]:
     """Yield the chosen side against every distinct worse candidate of its turn."""
@@ -280,22 +277,10 @@ def _is_edit(review: ReviewRecord, by_id: Mapping[str, ReviewRecord]) -> bool:
 
 
 def _known(
-    candidate: CandidateRecord, review: ReviewRecord, results: Results
+    candidate: CandidateRecord, review: ReviewRecord, results: OutcomeIndex
 ) -> list[OutcomeRecord]:
     """Return what became of the calls of a candidate of this review."""
-    return [
-        outcome
-        for call in candidate.calls
-        for outcome in outcomes_of(
-            call,
-            [
-                outcome
-                for outcome in results.get(call.id or "", ())
-                # Providers' call ids may come again in another conversation.
-                if outcome.conversation_id in (None, review.conversation_id)
-            ],
-        )
-    ]
+    return [outcome for call in candidate.calls for outcome in results.of(call, review)]
 
 
 def _label(candidate: CandidateRecord, known: Sequence[OutcomeRecord]) -> LabelSource:
@@ -311,7 +296,7 @@ def _worse(
     candidate: CandidateRecord,
     step: ReviewRecord,
     chosen: CandidateRecord,
-    results: Results,
+    results: OutcomeIndex,
     min_margin: float,
     *,
     edited: bool,

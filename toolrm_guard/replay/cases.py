@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from toolrm_guard import blocking
@@ -13,11 +12,11 @@ from toolrm_guard.judged import recorded_effects, scores_of
 from toolrm_guard.policy import Decision, Policy, decide, is_blocked, judge, threshold_for
 from toolrm_guard.records import (
     CandidateRecord,
+    OutcomeIndex,
     OutcomeRecord,
     ReviewRecord,
     candidate_from_record,
     message_from_record,
-    outcomes_of,
 )
 from toolrm_guard.scorers.base import Score, Scorer, ScoreRequest
 from toolrm_guard.selection import best
@@ -89,10 +88,7 @@ def read_cases(
     reviews: Iterable[ReviewRecord], outcomes: Iterable[OutcomeRecord]
 ) -> tuple[list[Case], list[tuple[ReviewRecord, Unjudged]]]:
     """Return the cases of a store, oldest first, and the reviews that cannot be put again."""
-    by_call: dict[str, list[OutcomeRecord]] = defaultdict(list)
-    for outcome in outcomes:
-        if outcome.kind in _TELLING:
-            by_call[outcome.call_id].append(outcome)
+    known = OutcomeIndex(outcome for outcome in outcomes if outcome.kind in _TELLING)
     cases, unreadable = [], []
     for review in sorted(reviews, key=lambda review: (review.created_at, review.id)):
         try:
@@ -105,32 +101,19 @@ def read_cases(
             unreadable.append((review, Unjudged(reason=f"{type(exc).__name__}: {exc}")))
             continue
         ran = 0 if review.mode == "shadow" else review.chosen
-        right = _is_right(review, review.candidates[ran], by_call)
+        right = _is_right(review, review.candidates[ran], known)
         cases.append(Case(review=review, request=request, ran=ran, right=right))
     return cases, unreadable
 
 
 def _is_right(
-    review: ReviewRecord,
-    candidate: CandidateRecord,
-    by_call: Mapping[str, Sequence[OutcomeRecord]],
+    review: ReviewRecord, candidate: CandidateRecord, outcomes: OutcomeIndex
 ) -> bool | None:
     """Tell whether what ran was right: something good is known of every call, or bad of one."""
     if review.mode == "enforce" and review.decision == "correct":
         return None  # a draft that was sent back ran nowhere
-    known = [
-        outcomes_of(
-            call,
-            [
-                outcome
-                for outcome in by_call.get(call.id or "", ())
-                # Providers' call ids may come again in another conversation.
-                if outcome.conversation_id in (None, review.conversation_id)
-            ],
-        )
-        for call in candidate.calls
-    ]
-    if any(not outcome.ok for outcomes in known for outcome in outcomes):
+    known = [outcomes.of(call, review) for call in candidate.calls]
+    if any(not outcome.ok for found in known for outcome in found):
         return False
     return True if known and all(known) else None
 
