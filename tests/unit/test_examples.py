@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("[0-9]*.py"))
+QUICK = [path for path in EXAMPLES if path.name != "07_improve.py"]
+"""The loop of 07 runs an embedded model for minutes; `tests/training/test_improve.py` runs it on a
+scripted one."""
 
 
 def test_each_has_a_number_of_its_own() -> None:
@@ -16,7 +19,7 @@ def test_each_has_a_number_of_its_own() -> None:
     assert len(numbers) == len(set(numbers)) >= 6
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", QUICK, ids=lambda path: path.stem)
 def test_an_example_prints_what_it_says(path: Path) -> None:
     said = ast.get_docstring(ast.parse(path.read_text())) or ""
     expected = textwrap.dedent(said.split("Prints:\n")[1]).strip()

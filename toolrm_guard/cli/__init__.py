@@ -5,7 +5,18 @@ import sys
 from collections.abc import Sequence
 
 from toolrm_guard import __version__
-from toolrm_guard.cli import calibrate, cascade, demo, doctor, export, forget, harvest, report
+from toolrm_guard.cli import (
+    calibrate,
+    cascade,
+    demo,
+    doctor,
+    export,
+    forget,
+    harvest,
+    replay,
+    report,
+    traces,
+)
 from toolrm_guard.errors import GuardError
 
 
@@ -30,6 +41,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"toolrm-guard {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (demo, report, calibrate, cascade, export, doctor, harvest, forget):
+    for command in (
+        demo,
+        report,
+        calibrate,
+        cascade,
+        export,
+        doctor,
+        harvest,
+        forget,
+        replay,
+        traces,
+    ):
         command.add(commands)
     return parser

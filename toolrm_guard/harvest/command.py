@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from toolrm_guard.errors import ConfigurationError
+from toolrm_guard.harvest.clean import redacted
 from toolrm_guard.harvest.funnel import Funnel, Settings, harvest
 from toolrm_guard.harvest.rows import Origin, Shape, rows
 from toolrm_guard.harvest.writing import check, write
+from toolrm_guard.redaction import DEFAULT
 from toolrm_guard.store import TraceStore
 
 
@@ -28,8 +30,10 @@ def run_command(
     """
     _check_settings(settings)
     check(out)
-    kept, funnel = harvest(store.reviews(), store.outcomes(), settings)
+    reviews = list(store.reviews())
+    kept, funnel = harvest(reviews, store.outcomes(), settings)
     if kept:
+        kept = redacted(kept, {review.id: review for review in reviews}, DEFAULT)
         summary: dict[str, Any] = {
             **asdict(origin),
             "shape": shape,

@@ -1,7 +1,6 @@
 """Harvested rows on disk: whole or not at all."""
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from toolrm_guard.errors import ConfigurationError
+from toolrm_guard.files import whole
 from toolrm_guard.harvest.rows import Row
 from toolrm_guard.harvest.split import Side
 
@@ -29,11 +29,12 @@ def write(rows: Iterable[tuple[Side, Row]], out: Path, summary: Mapping[str, Any
     Raises:
         ConfigurationError: If it cannot be written, or the folder holds something else.
     """
+    if out.suffix == ".jsonl":
+        with whole(out) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(_line({**row, "split": side}) for side, row in rows)
+        return
     try:
-        if out.suffix == ".jsonl":
-            _write_file(rows, out)
-        else:
-            _write_folder(rows, out, summary)
+        _write_folder(rows, out, summary)
     except OSError as exc:
         raise ConfigurationError(
             f"cannot write {str(out)!r}: {exc.strerror or exc}; give a place that can be written"
@@ -57,21 +58,6 @@ def check(out: Path) -> None:
         raise ConfigurationError(
             f"{str(out)!r} holds something other than a harvest; name a new or an empty folder"
         )
-
-
-def _write_file(rows: Iterable[tuple[Side, Row]], out: Path) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
-    try:
-        with open(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(_line({**row, "split": side}) for side, row in rows)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)  # a temporary file is its owner's alone
-        Path(name).replace(out)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _write_folder(rows: Iterable[tuple[Side, Row]], out: Path, summary: Mapping[str, Any]) -> None:

@@ -172,17 +172,15 @@ def mcnemar(gained: int, lost: int) -> float:
         lost: Turns that only the first decides right.
     """
     n, least = gained + lost, min(gained, lost)
-    tail = sum(math.comb(n, k) for k in range(least + 1))
-    return min(1.0, float(2 * tail / 2**n)) if n < 1000 else min(1.0, 2 * _far_tail(n, least))
-
-
-def _far_tail(n: int, least: int) -> float:
+    if n < 1_000:
+        tail = sum(math.comb(n, k) for k in range(least + 1))
+        return min(1.0, float(2 * tail / 2**n))
     # 2**n leaves the floats from n = 1024; logarithms do not.
     logs = (
         math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) - n * math.log(2)
         for k in range(least + 1)
     )
-    return math.fsum(math.exp(value) for value in logs)
+    return min(1.0, 2 * math.fsum(math.exp(value) for value in logs))
 
 
 def interval(

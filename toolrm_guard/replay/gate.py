@@ -18,26 +18,8 @@ from dataclasses import dataclass
 
 from toolrm_guard.errors import ConfigurationError
 from toolrm_guard.replay.comparison import Comparison
+from toolrm_guard.replay.names import BASE, NAMES, WITH_BASE
 
-NAMES: Mapping[str, str] = {
-    "accuracy": "share of the turns with a known outcome that are decided right",
-    "false_block": "share of the right turns that would be withheld",
-    "false_pass": "share of the wrong turns that would run",
-    "replaced": "share of the right turns in whose place another candidate would be chosen",
-    "changed": "share of the compared reviews in which something else would run",
-    "unjudged": "share of all reviews that could not be judged again",
-    "known": "number of compared turns with a known outcome",
-    "gained": "number of known turns that only the scorer decides right",
-    "lost": "number of known turns that only the baseline decides right",
-    "p_value": "of the exact McNemar test of gained against lost",
-    "difference": "accuracy minus that of the baseline",
-    "difference_low": "lower end of its 95% interval",
-    "difference_high": "upper end of its 95% interval",
-}
-"""What a gate may name."""
-
-BASE = "base"
-_WITH_BASE = ("accuracy", "false_block", "false_pass", "replaced")
 _MAX_CHARS = 1_000
 _MAX_DEPTH = 50
 
@@ -152,10 +134,10 @@ def _check_value(node: ast.expr, text: str, depth: int) -> None:
 
 def _check_base(node: ast.Compare, text: str) -> None:
     names = set(_names(node))
-    if BASE in names and (len(names) != 2 or not names & set(_WITH_BASE)):
+    if BASE in names and (len(names) != 2 or not names & set(WITH_BASE)):
         raise GateError(
             f"gate {_short(text)}: `base` is the baseline's value of the one name it is compared "
-            f"with; compare it with one of {', '.join(_WITH_BASE)}"
+            f"with; compare it with one of {', '.join(WITH_BASE)}"
         )
 
 
@@ -210,7 +192,7 @@ def _names(node: ast.expr) -> Iterator[str]:
 def _values(found: Comparison) -> dict[str, float | None]:
     low, high = found.interval or (None, None)
     return {
-        **{name: getattr(found.new, name) for name in _WITH_BASE},
+        **{name: getattr(found.new, name) for name in WITH_BASE},
         "changed": len(found.changes) / found.judged if found.judged else None,
         "unjudged": 1 - found.judged / found.reviews if found.reviews else None,
         "known": found.known,
@@ -224,11 +206,15 @@ def _values(found: Comparison) -> dict[str, float | None]:
 
 
 def _base_values(found: Comparison) -> dict[str, float | None]:
-    return {name: getattr(found.base, name) for name in _WITH_BASE}
+    return {name: getattr(found.base, name) for name in WITH_BASE}
 
 
 def _refused(node: ast.expr, text: str, rule: str) -> GateError:
-    return GateError(f"gate {_short(text)}: {_short(ast.unparse(node))} is not allowed; {rule}")
+    try:
+        part = ast.unparse(node)
+    except RecursionError:  # a thousand characters can nest deep enough
+        part = text
+    return GateError(f"gate {_short(text)}: {_short(part)} is not allowed; {rule}")
 
 
 def _short(text: str) -> str:

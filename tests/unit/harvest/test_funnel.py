@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.stores import many, outcome, review, stored, turn
@@ -58,6 +58,7 @@ def test_other_values_in_the_calls_are_no_near_duplicate() -> None:
     assert len(found) == 2
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.lists(st.sampled_from("abcdef"), min_size=1, max_size=9).map(" ".join), max_size=12
@@ -78,6 +79,7 @@ def test_the_near_index_agrees_with_comparing_everything(prompts: list[str], t: 
         assert index.add("sides", prompt) == fresh
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.lists(st.integers(0, 12).map(str), min_size=1, max_size=3), min_size=1, max_size=40
@@ -127,6 +129,7 @@ def test_a_rejected_side_from_another_conversation_keeps_that_one_on_its_side() 
         assert len({item.side for item in found}) == 1
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=3), st.integers(0, 50), max_size=8), st.integers(0, 120))
 def test_a_limit_is_filled_as_evenly_as_sizes_allow(sizes: dict[str, int], total: int) -> None:
     quotas = water_fill(sizes, total)

@@ -1,0 +1,1 @@
+"""A trace store for people: list, show, and export as a table or a page."""
