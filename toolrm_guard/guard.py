@@ -9,12 +9,13 @@ import dataclasses
 import datetime
 import functools
 import logging
+import os
 import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from toolrm_guard import blocking, records, redaction, tracing
+from toolrm_guard import blocking, content, records, redaction, tracing
 from toolrm_guard.budget import Allowance, more_samples
 from toolrm_guard.calls import Call, Candidate
 from toolrm_guard.correction import critique
@@ -61,6 +62,7 @@ class Guard:
         critic: Critic | None = None,
         redactor: Redactor | None = redaction.DEFAULT,
         tool_metrics: bool = False,
+        capture_content: bool | None = None,
     ) -> None:
         """Load the scorer and open the store, so that a wrong set-up fails before the agent starts.
 
@@ -72,6 +74,8 @@ class Guard:
                 and so does a critic that fails or is late.
             redactor: Takes secrets out of what is stored and exported; None leaves them in.
             tool_metrics: Whether OpenTelemetry counts calls by the name of their tool, too.
+            capture_content: Whether spans show messages, candidates and critique, redacted and
+                cut; None asks OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT.
 
         Raises:
             ConfigurationError: If the scorer is unknown or damaged, a threshold is missing, or the
@@ -87,7 +91,13 @@ class Guard:
         self.store = store if store is None or isinstance(store, TraceStore) else TraceStore(store)
         self._toolsets = ToolSets()
         self._recorder = Recorder(store=self.store, redactor=redactor)
-        self._telemetry = Telemetry(tool_metrics=tool_metrics, shown_id=self._recorder.shown_id)
+        self._telemetry = Telemetry(
+            tool_metrics=tool_metrics,
+            capture_content=(
+                content.is_wanted(os.environ) if capture_content is None else capture_content
+            ),
+            shown_id=self._recorder.shown_id,
+        )
         for source in (self.scorer, self.critic, self.store):
             watch(source)
 
@@ -152,8 +162,6 @@ class Guard:
             if self.critic is not None and review.decision == "correct" and not review.more:
                 review = await self._criticise(self.critic, request, review, deadline)
             review = dataclasses.replace(review, total_ms=_ms_since(started))
-            self._telemetry.observe(span, review, scorer=self.scorer.name, mode=self.policy.mode)
-        if not review.more:
             build = functools.partial(
                 review_record,
                 request,
@@ -166,6 +174,14 @@ class Guard:
                 samples_allowed=allowance.of if allowance else None,
                 created_at=_now(),
             )
+            self._telemetry.observe(
+                span,
+                review,
+                scorer=self.scorer.name,
+                mode=self.policy.mode,
+                record=functools.partial(self._recorder.shown, build),
+            )
+        if not review.more:
             self._recorder.review(build)
         if not self.in_shadow:
             return review

@@ -36,10 +36,13 @@ class Recorder:
 
     def review(self, build: Callable[[], records.ReviewRecord]) -> None:
         """Queue the record of a review; returns at once."""
-        if self.store is None:
-            return
-        redactor = self.redactor
-        self.store.put(build if redactor is None else lambda: redactor.redact_record(build()))
+        if self.store is not None:
+            self.store.put(partial(self.shown, build))
+
+    def shown(self, build: Callable[[], records.ReviewRecord]) -> records.ReviewRecord:
+        """Return the record of a review as it may be stored and shown."""
+        record = build()
+        return record if self.redactor is None else self.redactor.redact_record(record)
 
     def outcome(
         self,

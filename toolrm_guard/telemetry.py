@@ -3,17 +3,21 @@
 What is written by default is facts about content, never content: names, numbers, decisions.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from opentelemetry.trace import Span
 from opentelemetry.util.types import AttributeValue
 
-from toolrm_guard import metrics, tracing
+from toolrm_guard import content, metrics, tracing
 from toolrm_guard.calls import Call
 from toolrm_guard.policy import Mode
+from toolrm_guard.records import ReviewRecord, clean_text
 from toolrm_guard.review import Review
 from toolrm_guard.tools import ToolSet
+
+_log = logging.getLogger(__name__)
 
 _review_duration = metrics.duration(metrics.REVIEW_DURATION)
 _scorer_duration = metrics.duration(metrics.SCORER_DURATION)
@@ -35,16 +39,36 @@ class Telemetry:
 
     Attributes:
         tool_metrics: Whether calls are counted by the name of their tool, too.
+        capture_content: Whether spans show messages, candidates and critique.
         shown_id: Returns an id as a span may show it.
     """
 
     tool_metrics: bool = False
+    capture_content: bool = False
     shown_id: Callable[[str], str] = str
 
-    def observe(self, span: Span, review: Review, *, scorer: str, mode: Mode) -> None:
-        """Describe a review on its span, emit its scores, and count it."""
+    def observe(
+        self,
+        span: Span,
+        review: Review,
+        *,
+        scorer: str,
+        mode: Mode,
+        record: Callable[[], ReviewRecord],
+    ) -> None:
+        """Describe a review on its span, emit its scores, and count it.
+
+        Args:
+            span: Of the review.
+            review: What was decided.
+            scorer: Its name.
+            mode: Of the policy.
+            record: Makes the review's record, without secrets; called if content is captured.
+        """
         if span.is_recording():
             self._describe(span, review, scorer, mode)
+            if self.capture_content:
+                _show_content(span, record)
         tracing.emit_scores(scorer, [score.probability for score in review.scores])
         self._count(review, {metrics.SCORER: scorer, metrics.MODE: mode})
 
@@ -71,7 +95,7 @@ class Telemetry:
             span,
             facts,
             tool_names=[_tool_name(call, review.request.tools) for call in calls],
-            call_ids=[self.shown_id(call.id)[:_MAX_NAME_CHARS] for call in calls if call.id],
+            call_ids=[_name(self.shown_id(call.id)) for call in calls if call.id],
         )
 
     def _count(self, review: Review, common: dict[str, str]) -> None:
@@ -101,6 +125,13 @@ class Telemetry:
                 _escalations.add(1, {**of_call, metrics.REASON: reason})
 
 
+def _show_content(span: Span, record: Callable[[], ReviewRecord]) -> None:
+    try:
+        span.set_attributes(content.attributes_of(record()))
+    except Exception:  # noqa: BLE001  # a redactor of your own that fails shows nothing
+        _log.exception("the content of a review could not be redacted, so its span shows none")
+
+
 def _error_type(reason: str) -> str:
     """Return the class of the error; its message may quote what a scorer was given."""
     return reason.partition(":")[0]
@@ -108,7 +139,11 @@ def _error_type(reason: str) -> str:
 
 def _tool_name(call: Call, tools: ToolSet) -> str:
     """Return the name of a tool that was offered; what else a model says is content."""
-    return call.name[:_MAX_NAME_CHARS] if call.name in tools else UNKNOWN_TOOL
+    return _name(call.name) if call.name in tools else UNKNOWN_TOOL
+
+
+def _name(text: str) -> str:
+    return clean_text(text[:_MAX_NAME_CHARS])  # an exporter loses its batch over a lone surrogate
 
 
 def count_outcome(kind: str, *, ok: bool) -> None:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from opentelemetry import _logs, trace
 from opentelemetry.util.types import AttributeValue
 
+from toolrm_guard.records import clean_text
+
 _tracer = trace.get_tracer("toolrm_guard")
 _logger = _logs.get_logger("toolrm_guard")
 
@@ -42,10 +44,17 @@ def review_span(
         OBSERVATION_TYPE: "guardrail",
         PREFIX + "review.id": review_id,
     }
-    with _tracer.start_as_current_span(SPAN_NAME, attributes=attributes) as span:
+    with _tracer.start_as_current_span(
+        SPAN_NAME, attributes=attributes, record_exception=False, set_status_on_exception=False
+    ) as span:
         if conversation_id is not None and span.is_recording():
-            span.set_attribute(CONVERSATION_ID, shown_id(conversation_id))
-        yield span
+            span.set_attribute(CONVERSATION_ID, clean_text(shown_id(conversation_id)))
+        try:
+            yield span
+        except Exception as exc:
+            # Neither the message nor the stack: they may quote what was reviewed.
+            span.set_status(trace.StatusCode.ERROR, type(exc).__name__)
+            raise
 
 
 @contextmanager
