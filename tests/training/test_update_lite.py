@@ -131,3 +131,19 @@ def test_without_a_promotion_there_is_no_way_back(
 ) -> None:
     assert promotion.main([str(tmp_path), "--rollback"]) == 1
     assert "nothing was promoted" in capsys.readouterr().err
+
+
+def test_with_the_packs_the_traces_are_one_more_source(traces: Path, tmp_path: Path) -> None:
+    def renamed(source: str) -> list[str]:
+        rows = [json.loads(line) for line in traces.read_text().splitlines()]
+        return [json.dumps({**r, "id": f"{source}{r['id']}", "source": source}) for r in rows]
+
+    packs = tmp_path / "packs"
+    packs.mkdir()
+    for source in ("one", "two"):
+        (packs / f"{source}.jsonl").write_text("\n".join(renamed(source)))
+    flags = ["--data", str(packs), "--rounds", "5", "--fold-rounds", "3", "--cap", "20"]
+    out = tmp_path / "model"
+    assert update_lite.main(["--traces", str(traces), "--out", str(out), *flags]) == 0
+    assert LiteModel.load(out).text.count("Tree=") == 5
+    assert "the traces as one of 3 sources" in (out / "MODEL_CARD.md").read_text()

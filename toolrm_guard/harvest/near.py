@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 
 SIMILAR = 0.8
 _SHINGLE = 3
+_SLACK = 1e-9
+"""0.7 * 10 is a little more than 7."""
 
 
 @dataclass(slots=True)
@@ -40,7 +42,7 @@ class NearIndex:
         """
         shingles = frozenset(_shingles(prompt))
         size = len(shingles)
-        prefix = sorted(shingles)[: size - math.ceil(self.threshold * size) + 1]
+        prefix = sorted(shingles)[: size - math.ceil(self.threshold * size - _SLACK) + 1]
         for item in prefix:
             if any(self._alike(shingles, other) for other in self._kept[sides, item]):
                 return False
@@ -50,7 +52,7 @@ class NearIndex:
 
     def _alike(self, left: frozenset[str], right: frozenset[str]) -> bool:
         shared = len(left & right)
-        return shared >= self.threshold * (len(left) + len(right) - shared)
+        return shared >= self.threshold * (len(left) + len(right) - shared) - _SLACK
 
 
 def normal(text: str) -> str:

@@ -1,15 +1,14 @@
 """A stored review as something that can be judged again, and what follows from new scores."""
 
 import asyncio
-import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from toolrm_guard import blocking
-from toolrm_guard.calls import Candidate
-from toolrm_guard.errors import CouldNotJudge, GuardError
-from toolrm_guard.judged import recorded_effects, scores_of
-from toolrm_guard.policy import Decision, Policy, decide, is_blocked, judge, threshold_for
+from toolrm_guard.errors import GuardError
+from toolrm_guard.guard import Guard
+from toolrm_guard.judged import recorded_effects
+from toolrm_guard.policy import Decision, Policy
 from toolrm_guard.records import (
     CandidateRecord,
     OutcomeIndex,
@@ -18,11 +17,9 @@ from toolrm_guard.records import (
     candidate_from_record,
     message_from_record,
 )
-from toolrm_guard.scorers.base import Score, Scorer, ScoreRequest
-from toolrm_guard.selection import best
+from toolrm_guard.review import Review
+from toolrm_guard.scorers.base import Scorer, ScoreRequest
 from toolrm_guard.tools import ToolSet
-
-_log = logging.getLogger(__name__)
 
 _TELLING = ("execution", "task", "human")
 """Outcomes that say whether a call was right; `blocked` only says that it did not run."""
@@ -130,15 +127,11 @@ def as_recorded(case: Case) -> Judged:
     if not review.judged:
         return Unjudged(reason=review.unjudged_reason or "not judged when it was recorded")
     chosen = review.candidates[review.chosen]
-    approved = frozenset(call.digest for call in chosen.calls if call.verdict == "approve")
-    if review.decision in ("correct", "reject"):
-        approved = frozenset()
     return _judgement(
         case,
         decision=review.decision,
         chosen=review.chosen,
-        approved=approved,
-        whole=len(approved) == len({call.digest for call in chosen.calls}),
+        approved=frozenset(call.digest for call in chosen.calls if call.verdict == "approve"),
         probabilities=tuple(candidate.probability for candidate in review.candidates),
     )
 
@@ -156,65 +149,38 @@ def judge_again(
         policy: The rules.
         timeout_s: Seconds after which a case counts as unjudged.
     """
+    guard = Guard(scorer, policy=replace(policy, deadline_s=timeout_s), redactor=None)
     found: list[Judged] = []
     for start in range(0, len(cases), _AT_ONCE):
         batch = cases[start : start + _AT_ONCE]
-        scored = blocking.run(_score_all(scorer, batch, timeout_s))
-        found += [
-            scores if isinstance(scores, Unjudged) else _decided(case, scores, scorer, policy)
-            for case, scores in zip(batch, scored, strict=True)
-        ]
+        reviews = blocking.run(_review_all(guard, batch))
+        found += [_as_judged(case, review) for case, review in zip(batch, reviews, strict=True)]
     return found
 
 
-async def _score_all(
-    scorer: Scorer, cases: Sequence[Case], timeout_s: float
-) -> list[list[Score] | Unjudged]:
-    return await asyncio.gather(*(_score(scorer, case.request, timeout_s) for case in cases))
-
-
-async def _score(scorer: Scorer, request: ScoreRequest, timeout_s: float) -> list[Score] | Unjudged:
-    try:
-        return await scores_of(scorer, request, timeout_s)
-    except CouldNotJudge as exc:
-        return Unjudged(reason=f"{type(exc).__name__}: {exc}")
-    except Exception as exc:  # noqa: BLE001  # one odd record must not end a replay of thousands
-        _log.exception("scorer %r failed", scorer.name)
-        return Unjudged(reason=f"{type(exc).__name__}: {exc}")
-
-
-def _decided(case: Case, scores: Sequence[Score], scorer: Scorer, policy: Policy) -> Judgement:
-    """Return the decision that `Guard` takes from these scores."""
-    request = case.request
-    certain = [request.finder.find_certain(candidate) for candidate in request.candidates]
-    blocked = [
-        is_blocked(candidate, found, request.tools, policy)
-        for candidate, found in zip(request.candidates, certain, strict=True)
-    ]
-    chosen = best([score.reward for score in scores], blocked=blocked)
-    probability = scores[chosen].probability
-    verdicts = judge(
-        request.candidates[chosen],
-        probability=probability,
-        findings=certain[chosen],
-        tools=request.tools,
-        policy=policy,
-        thresholds=scorer.thresholds,
+async def _review_all(guard: Guard, cases: Sequence[Case]) -> list[Review]:
+    return await asyncio.gather(
+        *(
+            guard.areview(
+                case.request.messages,
+                case.request.tools,
+                case.request.candidates,
+                round=case.review.round,
+            )
+            for case in cases
+        )
     )
-    decision = decide(
-        verdicts,
-        answer_accepted=probability >= threshold_for("answer", policy, scorer.thresholds),
-        may_correct=case.review.round < policy.max_corrections,
-    )
-    approved = frozenset(v.call.digest for v in verdicts if v.verdict == "approve")
-    whole = len(approved) == len({v.call.digest for v in verdicts})
+
+
+def _as_judged(case: Case, review: Review) -> Judged:
+    if review.unjudged_reason is not None:
+        return Unjudged(reason=review.unjudged_reason)
     return _judgement(
         case,
-        decision=decision,
-        chosen=chosen,
-        approved=approved if decision in ("execute", "escalate") else frozenset(),
-        whole=whole and decision == "execute",
-        probabilities=tuple(score.probability for score in scores),
+        decision=review.decision,
+        chosen=review.chosen,
+        approved=frozenset(call.digest for call in review.approved),
+        probabilities=tuple(score.probability for score in review.scores),
     )
 
 
@@ -224,22 +190,18 @@ def _judgement(
     decision: Decision,
     chosen: int,
     approved: frozenset[str],
-    whole: bool,
     probabilities: tuple[float | None, ...],
 ) -> Judgement:
-    candidates = case.request.candidates
-    same = same_turn(candidates[chosen], candidates[case.ran])
+    turn, ran = (case.request.candidates[number] for number in (chosen, case.ran))
+    same = turn.canonical == ran.canonical
+    whole = approved == {call.digest for call in turn.calls}
     passes = same and whole and decision == "execute"
     return Judgement(
         decision=decision,
         chosen=chosen,
-        approved=approved,
+        # Of a draft that goes back, or is refused, nothing runs.
+        approved=approved if decision in ("execute", "escalate") else frozenset(),
         probabilities=probabilities,
         passes=passes,
         blocked=same and not passes,
     )
-
-
-def same_turn(left: Candidate, right: Candidate) -> bool:
-    """Tell whether two candidates make the same calls; answers in text are all the same."""
-    return left.canonical == right.canonical

@@ -63,7 +63,7 @@ def test_other_values_in_the_calls_are_no_near_duplicate() -> None:
     st.lists(
         st.lists(st.sampled_from("abcdef"), min_size=1, max_size=9).map(" ".join), max_size=12
     ),
-    st.sampled_from([0.3, 0.5, 0.8, 1.0]),
+    st.sampled_from([0.3, 0.5, 0.7, 0.8, 1.0]),
 )
 def test_the_near_index_agrees_with_comparing_everything(prompts: list[str], t: float) -> None:
     def shingles(text: str) -> set[str]:
@@ -73,7 +73,7 @@ def test_the_near_index_agrees_with_comparing_everything(prompts: list[str], t: 
     index, reference = NearIndex(t), list[set[str]]()
     for prompt in prompts:
         own = shingles(normal(prompt))
-        fresh = all(len(own & o) < t * len(own | o) for o in reference)
+        fresh = all(len(own & o) < t * len(own | o) - 1e-9 for o in reference)
         if fresh:
             reference.append(own)
         assert index.add("sides", prompt) == fresh
