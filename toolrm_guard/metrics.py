@@ -207,6 +207,14 @@ CRITIC_REQUESTS = Instrument(
     description="Questions to the critic: `answered`, `unreadable` (no label in the answer), or "
     "`failed`.",
 )
+CASCADE_DECISIONS = Instrument(
+    name="toolrm_guard.cascade.decisions",
+    kind="observable counter",
+    unit="{decision}",
+    attributes=(RESULT,),
+    description="Decisions of a cascade: `kept` by the first scorer, `escalated` to the second, or "
+    "`fell_back` because the second did not judge in time.",
+)
 
 _meter = metrics.get_meter("toolrm_guard")
 

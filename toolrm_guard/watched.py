@@ -17,6 +17,7 @@ from opentelemetry.metrics import Observation
 from toolrm_guard import metrics
 from toolrm_guard.metrics import Instrument
 from toolrm_guard.scorers.base import Critic, Scorer
+from toolrm_guard.scorers.cascade_stats import CascadeStats
 from toolrm_guard.scorers.critic_stats import CriticStats
 from toolrm_guard.serving.breaker import BreakerState
 from toolrm_guard.serving.stats import ServingStats
@@ -49,7 +50,7 @@ class Watched:
 
     def add(self, source: object) -> None:
         """Watch what has a `health` or `stats` of a known kind, in a source and in its parts."""
-        for part in _parts(source):
+        for part in parts_of(source):
             key = id(part)
             if not _points(part):
                 continue
@@ -89,14 +90,14 @@ def _note(dead: deque[int], key: int, _: object) -> None:
     dead.append(key)
 
 
-def _parts(source: object, depth: int = 3) -> Iterator[object]:
+def parts_of(source: object, depth: int = 3) -> Iterator[object]:
     """Yield a source and the scorers and critics that it is made of, as a cascade is."""
     yield source
     if depth:
         for held in getattr(source, "__dict__", {}).values():
             for part in held if isinstance(held, (list, tuple)) else (held,):
                 if isinstance(part, (Scorer, Critic)):
-                    yield from _parts(part, depth - 1)
+                    yield from parts_of(part, depth - 1)
 
 
 def _points(source: object) -> Counter[Key]:
@@ -109,6 +110,8 @@ def _points(source: object) -> Counter[Key]:
         _read_serving(points, stats, str(getattr(source, "name", "")))
     if isinstance(stats, CriticStats):
         _read_critic(points, stats)
+    if isinstance(stats, CascadeStats):
+        _read_cascade(points, stats)
     return points
 
 
@@ -149,6 +152,16 @@ def _read_critic(points: Counter[Key], stats: CriticStats) -> None:
         _add(points, metrics.CRITIC_REQUESTS, count, {metrics.RESULT: result})
     for token_type, count in (("input", stats.prompt_tokens), ("output", stats.output_tokens)):
         _add(points, metrics.CRITIC_TOKENS, count, {metrics.TOKEN_TYPE: token_type})
+
+
+def _read_cascade(points: Counter[Key], stats: CascadeStats) -> None:
+    results = {
+        "kept": stats.decisions - stats.escalated,
+        "escalated": stats.escalated - stats.fallbacks,
+        "fell_back": stats.fallbacks,
+    }
+    for result, count in results.items():
+        _add(points, metrics.CASCADE_DECISIONS, count, {metrics.RESULT: result})
 
 
 def _add(points: Counter[Key], row: Instrument, value: int, attributes: Mapping[str, str]) -> None:

@@ -14,6 +14,7 @@ from tests.telemetry.conftest import Sink, points
 from tests.unit.conftest import TOOLS, proposal
 from toolrm_guard import FakeScorer, Guard
 from toolrm_guard.metrics import STORE_ENTRIES, STORE_QUEUE
+from toolrm_guard.scorers.cascade import CascadeScorer
 from toolrm_guard.scorers.critic import CriticScorer
 from toolrm_guard.scorers.critic_settings import ChatSettings
 from toolrm_guard.scorers.vllm import VllmScorer
@@ -139,3 +140,14 @@ def test_a_critics_tokens_are_counted(otel: Sink) -> None:
     tokens = points(found["toolrm_guard.critic.tokens"])
     assert tokens == {("input",): stats.prompt_tokens, ("output",): stats.output_tokens}
     assert points(found["toolrm_guard.critic.requests"])["answered",] == 1
+
+
+def test_what_a_cascade_escalated_is_counted(otel: Sink) -> None:
+    unsure, sure = FakeScorer(lambda _: [0.5]), FakeScorer(lambda _: [0.9])
+    guard = Guard(CascadeScorer(unsure, sure, band=0.3))
+    assert guard.review("read a", TOOLS, [proposal("get_file", path="a")]).scores[0].reward == 0.9
+    assert points(otel.metrics()["toolrm_guard.cascade.decisions"]) == {
+        ("kept",): 0,
+        ("escalated",): 1,
+        ("fell_back",): 0,
+    }

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolrm_guard.cli.arguments import Commands, positive
-from toolrm_guard.errors import ConfigurationError
+from toolrm_guard.errors import ConfigurationError, MissingExtraError
 
 if TYPE_CHECKING:
     from toolrm_guard.doctor.scoring import Reference
@@ -35,7 +35,7 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         "--reference",
         type=Path,
         metavar="PATH",
-        help="a file of --save-reference",
+        help="a Disc folder, scored here with transformers, or a file of --save-reference",
     )
     doctor.add_argument(
         "--tolerance", type=float, default=1e-3, metavar="X", help="of a raw reward (default 1e-3)"
@@ -55,11 +55,12 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from toolrm_guard.doctor.command import Plan, run_command
 
+    reference: Path | None = arguments.reference
     plan = Plan(
         scorer=partial(_scorer, arguments),
         reviews=arguments.reviews,
         deadline_s=arguments.deadline,
-        reference=partial(_reference, arguments.reference) if arguments.reference else None,
+        reference=partial(_reference, reference, reference.is_dir()) if reference else None,
         tolerance=arguments.tolerance,
         save_reference=arguments.save_reference,
         store=arguments.store,
@@ -86,10 +87,20 @@ def _scorer(arguments: argparse.Namespace) -> "Scorer":
     }
     prefix = "TOOLRM_CRITIC" if name == "critic" else "TOOLRM_GUARD_VLLM"
     os.environ.update({f"{prefix}_{part}": value for part, value in given.items() if value})
+    if name == "local" and arguments.disc:
+        os.environ["TOOLRM_GUARD_DISC"] = str(arguments.disc)
     return resolve(name)
 
 
-def _reference(path: Path) -> "Reference":
+async def _reference(path: Path, is_folder: bool) -> "Reference":
     from toolrm_guard.doctor import scoring
 
-    return scoring.stored(path)
+    if not is_folder:
+        return scoring.stored(path)
+    try:
+        from toolrm_guard.scorers.local import LocalScorer
+    except ModuleNotFoundError as exc:
+        raise MissingExtraError(
+            f"a reference folder is scored with {exc.name!r}: pip install 'toolrm-guard[local]'"
+        ) from exc
+    return await scoring.scored(LocalScorer(path), str(path))

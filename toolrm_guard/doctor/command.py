@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO
@@ -34,7 +34,7 @@ class Plan:
     scorer: Callable[[], Scorer]
     reviews: int = 30
     deadline_s: float = 2.0
-    reference: "Callable[[], scoring.Reference] | None" = None
+    reference: Callable[[], Awaitable[scoring.Reference]] | None = None
     tolerance: float = 1e-3
     save_reference: Path | None = None
     store: str | None = None
@@ -78,7 +78,7 @@ async def _examine_reference(plan: Plan, scorer: Scorer) -> Check:
     if plan.reference is None:
         return Check(name="reference", status="skip", message="no --reference was given")
     try:
-        reference = plan.reference()
+        reference = await plan.reference()
     except GuardError as exc:
         return Check(name="reference", status="fail", message=str(exc))
     return await scoring.check_reference(scorer, reference, tolerance=plan.tolerance)

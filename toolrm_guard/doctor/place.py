@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
+from sqlalchemy import Engine, false, func, insert, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from toolrm_guard import __version__
 from toolrm_guard.doctor.check import Check
 from toolrm_guard.errors import StoreError
-from toolrm_guard.store import TraceStore
+from toolrm_guard.store import tables
+from toolrm_guard.store.opening import open_engine
 
 _SHOWN_EXTRAS = ("langgraph", "langchain", "lite", "local", "vllm", "postgres", "redact")
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+).*;.*extra == ['\"]([a-z]+)['\"]")
@@ -49,10 +52,17 @@ def check_store(location: str | None) -> Check:
         message = f"there is no trace store at {location!r}"
         return Check(name=name, status="fail", message=message, remedy="give the one Guard writes")
     try:
-        with TraceStore(location) as store:
-            reviews = sum(1 for _ in store.reviews())
+        engine = open_engine(location)
     except StoreError as exc:
         return Check(name=name, status="fail", message=str(exc))
+    try:
+        reviews = _probe(engine)
+    except SQLAlchemyError as exc:
+        message = f"it opens, but cannot be written: {getattr(exc, 'orig', None) or exc}"
+        remedy = "give its user the right to insert, or make the file and its folder writable"
+        return Check(name=name, status="fail", message=message, remedy=remedy)
+    finally:
+        engine.dispose()
     message = f"{reviews} reviews"
     if is_file:
         free = shutil.disk_usage(Path(location).parent).free
@@ -94,6 +104,19 @@ def check_otel(environ: Mapping[str, str]) -> Check:
         message = f"{url} answers {answer.status_code} to an empty export"
         return Check(name=name, status="fail", message=message, remedy=remedy)
     return Check(name=name, status="ok", message=f"{url} takes spans")
+
+
+def _probe(engine: Engine) -> int:
+    """Return how many reviews there are; whatever an insert needs is asked for, no row is made.
+
+    Raises:
+        SQLAlchemyError: If a record could not be inserted.
+    """
+    with engine.begin() as connection:
+        for table in (tables.reviews, tables.calls, tables.outcomes):
+            none = select(table).where(false())
+            connection.execute(insert(table).from_select(list(table.c), none))
+        return connection.execute(select(func.count()).select_from(tables.reviews)).scalar_one()
 
 
 def _is_installed(distribution: str) -> bool:

@@ -20,6 +20,7 @@ from toolrm_guard.guard import Guard
 from toolrm_guard.policy import Policy
 from toolrm_guard.review import Review
 from toolrm_guard.scorers.base import Scorer, ScoreRequest, fingerprint_of
+from toolrm_guard.watched import parts_of
 
 WAIT_S = 30.0
 """For a server's first answer, and for all measured reviews together."""
@@ -64,13 +65,18 @@ class ReferenceScores(BaseModel):
 
 async def check_server(scorer: Scorer) -> Check:
     """Return whether the scorer's servers are up and serve its model, if it has any."""
-    check = getattr(scorer, "check", None)
-    if not inspect.iscoroutinefunction(check):
+    checks = [
+        check
+        for part in parts_of(scorer)
+        if inspect.iscoroutinefunction(check := getattr(part, "check", None))
+    ]
+    if not checks:
         message = f"{scorer.name!r} has no server that can be asked beforehand"
         return Check(name="server", status="skip", message=message)
     try:
         async with asyncio.timeout(WAIT_S):
-            await check()
+            for check in checks:
+                await check()
     except TimeoutError:
         message = f"no answer within {WAIT_S:g} s"
         remedy = "look at the server's log: is it still loading, or out of memory?"
@@ -166,6 +172,17 @@ def stored(path: Path) -> Reference:
             "`toolrm-guard doctor --save-reference FILE`"
         )
     return Reference(source=str(path), rewards=found.rewards, fingerprint=found.fingerprint)
+
+
+async def scored(scorer: Scorer, source: str) -> Reference:
+    """Return the rewards of another scorer, now.
+
+    Raises:
+        CouldNotJudge: If it has none.
+    """
+    return Reference(
+        source=source, rewards=await rewards_of(scorer), fingerprint=fingerprint_of(scorer)
+    )
 
 
 async def save_reference(scorer: Scorer, path: Path) -> Check:

@@ -11,7 +11,6 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -27,6 +26,7 @@ from toolrm_guard.errors import (
 )
 from toolrm_guard.scorers import resolve
 from toolrm_guard.scorers.base import Score, Scorer, ScoreRequest, ThresholdKind, fingerprint_of
+from toolrm_guard.scorers.cascade_stats import CascadeStats
 from toolrm_guard.scorers.reward_map import Share
 
 _log = logging.getLogger(__name__)
@@ -88,25 +88,6 @@ class Band(BaseModel):
             raise ConfigurationError(
                 f"{path} is not a file of `toolrm-guard cascade`: {exc}"
             ) from exc
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CascadeStats:
-    """What was escalated since the scorer was made: a snapshot.
-
-    Attributes:
-        decisions: Judged by the first scorer.
-        escalated: Of these, asked of the second.
-        fallbacks: Escalated ones that the second did not judge in time.
-        first_ms: Spent in the first scorer, all decisions together.
-        second_ms: Spent in the second.
-    """
-
-    decisions: int = 0
-    escalated: int = 0
-    fallbacks: int = 0
-    first_ms: float = 0.0
-    second_ms: float = 0.0
 
 
 def sureness(request: ScoreRequest, scores: Sequence[Score]) -> float:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,13 @@ from toolrm_guard.scorers.base import Scorer
 def checks_of(scorer: Scorer, **options: object) -> dict[str, Check]:
     plan = Plan(scorer=lambda: scorer, reviews=4, **options)  # type: ignore[arg-type]
     return {check.name: check for check in asyncio.run(examine(plan))}
+
+
+def at(path: Path) -> Callable[[], Awaitable[scoring.Reference]]:
+    async def reference() -> scoring.Reference:
+        return scoring.stored(path)
+
+    return reference
 
 
 def knowing(request: ScoreRequest) -> list[float]:
@@ -157,18 +164,18 @@ def test_stored_rewards_equal_the_scorer_that_gave_them_and_no_other(tmp_path: P
     path = tmp_path / "reference.json"
     found = checks_of(FakeScorer(knowing), save_reference=path)
     assert found["reference"].message == f"wrote {path}"
-    same = checks_of(FakeScorer(knowing), reference=lambda: scoring.stored(path))
+    same = checks_of(FakeScorer(knowing), reference=at(path))
     assert same["reference"].status == "ok"
     assert same["reference"].figures == {"widest": 0.0, "flipped": 0.0}
 
     def off(request: ScoreRequest) -> list[float]:
         return [0.9, 0.1, 0.1, 0.95]
 
-    other = checks_of(FakeScorer(off), reference=lambda: scoring.stored(path))
+    other = checks_of(FakeScorer(off), reference=at(path))
     assert other["reference"].status == "fail"
     assert other["reference"].figures["widest"] == pytest.approx(0.85)
     assert other["reference"].figures["flipped"] == len(cases.CASES)
-    near = checks_of(FakeScorer(off), reference=lambda: scoring.stored(path), tolerance=0.9)
+    near = checks_of(FakeScorer(off), reference=at(path), tolerance=0.9)
     assert near["reference"].status == "ok"
 
 
@@ -179,7 +186,7 @@ def test_a_reference_that_cannot_be_read_fails_with_the_command_that_makes_one(
     path = tmp_path / "reference.json"
     if content is not None:
         path.write_text(content)
-    found = checks_of(FakeScorer(knowing), reference=lambda: scoring.stored(path))
+    found = checks_of(FakeScorer(knowing), reference=at(path))
     assert found["reference"].status == "fail"
     assert "--save-reference FILE" in found["reference"].message
 
@@ -188,7 +195,7 @@ def test_a_reference_of_other_cases_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "reference.json"
     checks_of(FakeScorer(knowing), save_reference=path)
     path.write_text(path.read_text().replace(cases.digest(scoring.requests()), "0" * 64))
-    found = checks_of(FakeScorer(knowing), reference=lambda: scoring.stored(path))
+    found = checks_of(FakeScorer(knowing), reference=at(path))
     assert "other cases" in found["reference"].message
 
 

@@ -2,12 +2,13 @@
 
 import importlib.metadata
 import socket
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from tests.support.otlp import receiving
-from toolrm_guard import TraceStore
+from toolrm_guard import FakeScorer, Guard, TraceStore
 from toolrm_guard.doctor import place
 
 
@@ -104,3 +105,23 @@ def test_a_disabled_sdk_is_a_warning() -> None:
 
 def test_an_endpoint_that_is_no_url_fails() -> None:
     assert place.check_otel({"OTEL_EXPORTER_OTLP_ENDPOINT": "localhost:4318"}).status == "fail"
+
+
+def test_a_store_that_cannot_be_written_fails_though_it_opens(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    TraceStore(path).close()
+    with sqlite3.connect(path) as database:
+        database.execute("DROP TABLE calls")
+    database.close()
+    check = place.check_store(str(path))
+    assert check.status == "fail"
+    assert "cannot be written" in check.message
+
+
+def test_looking_at_a_store_leaves_no_record_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    store = TraceStore(path)
+    Guard(FakeScorer(lambda _: [0.9]), store=store).review("x", [], ["y"])
+    store.close()
+    assert place.check_store(str(path)).message.startswith("1 reviews; ")
+    assert place.check_store(str(path)).message.startswith("1 reviews; ")
