@@ -4,6 +4,7 @@ A guard registers what it uses and goes on; nothing is added to the hot path. Wh
 held weakly. A counter must not fall, so the last counts read from what is gone are kept.
 """
 
+import os
 import threading
 import weakref
 from collections import Counter, deque
@@ -76,6 +77,10 @@ class Watched:
             for (name, attributes), value in totals.items()
             if name == row.name
         ]
+
+    def unlock(self) -> None:
+        """Start with a lock that nobody holds, in a process that was forked."""
+        self._lock = threading.Lock()
 
     def _bury(self) -> None:
         while self._dead:
@@ -169,6 +174,8 @@ def _add(points: Counter[Key], row: Instrument, value: int, attributes: Mapping[
 
 
 _watched = Watched()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_watched.unlock)  # whoever held the lock stays in the parent
 watch = _watched.add
 for _row in _ROWS.values():
     metrics.observe(_row, _watched.read)

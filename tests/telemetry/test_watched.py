@@ -151,3 +151,13 @@ def test_what_a_cascade_escalated_is_counted(otel: Sink) -> None:
         ("escalated",): 1,
         ("fell_back",): 0,
     }
+
+
+def test_a_forked_process_does_not_wait_for_a_lock_of_its_parent(tmp_path: Path) -> None:
+    watched = Watched()
+    with watched._lock:  # a collection of the parent, at the moment of the fork
+        watched.unlock()
+        store = TraceStore(tmp_path / "a.db")
+        watched.add(store)
+        store.close()
+    assert counted(watched, "written") == 0
