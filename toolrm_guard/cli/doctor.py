@@ -85,7 +85,7 @@ def _scorer(arguments: argparse.Namespace) -> "Scorer":
         "CA_FILE": arguments.ca,
         "API_KEY": key,
     }
-    prefix = "TOOLRM_CRITIC" if name == "critic" else "TOOLRM_GUARD_VLLM"
+    prefix = "TOOLRM_GUARD_CRITIC" if name == "critic" else "TOOLRM_GUARD_VLLM"
     os.environ.update({f"{prefix}_{part}": value for part, value in given.items() if value})
     if name == "local" and arguments.disc:
         os.environ["TOOLRM_GUARD_DISC"] = str(arguments.disc)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bench.stand_in.replies import MODEL, classify_reply, models_reply, unweighted_folder
+from tests.support.critics import Model
 from tests.support.serving import serving
 from toolrm_guard.cli import main
 from toolrm_guard.doctor import scoring
@@ -195,3 +196,29 @@ def test_stored_rewards_of_a_server_equal_those_of_the_same_model_alone(
         code, found = examined(capsys, server.url, folder, "--reference", str(path))
     assert code == 1
     assert found["reference"]["figures"]["widest"] == pytest.approx(0.5)
+
+
+def test_a_critic_is_examined_by_what_it_answers(
+    capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("URL", "MODEL"):
+        monkeypatch.setenv(f"TOOLRM_GUARD_CRITIC_{name}", "")
+    with serving(Model()) as server:
+        where = ["--url", server.url, "--model", "gen", "--reviews", "3"]
+        assert main(["doctor", "--scorer", "critic", *where]) == 0
+    told = capsys.readouterr().out
+    assert "skip  server" in told
+    assert "ok    cost" in told
+
+
+def test_every_server_of_a_cascade_is_asked(
+    capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from toolrm_guard import scorers
+    from toolrm_guard.scorers.cascade import CascadeScorer
+    from toolrm_guard.scorers.vllm import VllmScorer
+
+    made = CascadeScorer("lite", VllmScorer("http://127.0.0.1:9", folder=folder), band=0.5)
+    monkeypatch.setattr(scorers, "resolve", lambda _: made)
+    assert main(["doctor", "--scorer", "cascade", "--reviews", "3"]) == 1
+    assert "http://127.0.0.1:9 cannot be reached" in capsys.readouterr().out
