@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from toolrm_guard.calls import Call, Candidate, Defect, canonical_json
 from toolrm_guard.messages import Message, Role
@@ -80,8 +80,8 @@ class CandidateRecord(_Record):
 
     text: str = ""
     calls: list[CallRecord] = Field(default_factory=list)
-    reward: float | None = None
-    probability: float | None = None
+    reward: float | None = Field(default=None, allow_inf_nan=False)
+    probability: float | None = Field(default=None, ge=0.0, le=1.0)
     findings: list[FindingRecord] = Field(default_factory=list)
 
 
@@ -116,6 +116,12 @@ class ReviewRecord(_Record):
     critique: str | None = None
     total_ms: float
     scorer_ms: float
+
+    @model_validator(mode="after")
+    def _chose_one(self) -> "ReviewRecord":
+        if not 0 <= self.chosen < len(self.candidates):
+            raise ValueError(f"chosen is {self.chosen} of {len(self.candidates)} candidates")
+        return self
 
 
 class OutcomeRecord(_Record):

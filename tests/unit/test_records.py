@@ -4,9 +4,11 @@ import datetime
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
+from tests.support.stores import review, turn
 from toolrm_guard import Call
-from toolrm_guard.records import call_record
+from toolrm_guard.records import CandidateRecord, ReviewRecord, call_record
 
 
 def changed(arguments: dict[str, Any]) -> None:
@@ -36,3 +38,16 @@ def test_what_json_cannot_hold_is_recorded_in_the_form_that_the_digest_is_of() -
     at = datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC)
     record = call_record(Call(name="f", arguments={"at": at}))
     assert record.arguments == {"at": repr(at)}
+
+
+@pytest.mark.parametrize("changed", [{"chosen": 1}, {"chosen": -1}, {"candidates": []}], ids=str)
+def test_a_review_that_chose_none_of_its_candidates_is_no_record(changed: dict[str, Any]) -> None:
+    data = {**review("r1", turn("a.txt")).model_dump(), **changed}
+    with pytest.raises(ValidationError, match="chosen is"):
+        ReviewRecord.model_validate(data)
+
+
+@pytest.mark.parametrize("probability", [-0.1, 1.1, float("nan"), "NaN"])
+def test_what_is_no_probability_is_no_record(probability: object) -> None:
+    with pytest.raises(ValidationError, match="probability"):
+        CandidateRecord.model_validate({"probability": probability})

@@ -178,12 +178,15 @@ def _of_review(
         reason: Reason = "not executed" if review.judged else "not judged"
         yield Unused(review=review, reason=reason)
         return
-    found = list(_against(review, candidate, label, by_id, results, min_margin))
+    # A person's edit says that what it replaced was worse, whatever says that the edit is right.
+    edited = _is_edit(review, by_id) and any(outcome.kind == "human" for outcome in known)
+    found = list(_against(review, candidate, label, by_id, results, min_margin, edited=edited))
     if label == "outcome":
         found = _with_failures(review, candidate, found, failed.get(prompt_key(review), {}))
     yield from found
     if not found:
-        others = len({_canonical(c) for c in _turn(review, by_id)}) > 1
+        turn = [c for step in _chain(review, by_id) for c in step.candidates]
+        others = len({_canonical(c) for c in turn}) > 1
         yield Unused(review=review, reason="below the margin" if others else "no other candidate")
 
 
@@ -229,18 +232,18 @@ def _against(
     by_id: Mapping[str, ReviewRecord],
     results: OutcomeIndex,
     min_margin: float,
+    *,
+    edited: bool,
 ) -> Iterator[HarvestedPair]:
     """Yield the chosen side against every distinct worse candidate of its turn."""
     seen = {_canonical(chosen)}
-    step: ReviewRecord | None = review
-    while step is not None:
-        before = _before(step, by_id)
+    for step in _chain(review, by_id):
         for candidate in step.candidates:
             canonical = _canonical(candidate)
             if canonical in seen:
                 continue
-            edited = label == "human" and step is not review and _is_edit(review, by_id)
-            worse = _worse(candidate, step, chosen, results, min_margin, edited=edited)
+            replaced = edited and step is not review and candidate is step.candidates[step.chosen]
+            worse = _worse(candidate, step, chosen, results, min_margin, replaced=replaced)
             if worse is not None:
                 seen.add(canonical)
                 yield HarvestedPair(
@@ -251,14 +254,16 @@ def _against(
                     rejected_by=worse,
                     rejected_in=step.id,
                 )
-        step = before
 
 
-def _turn(review: ReviewRecord, by_id: Mapping[str, ReviewRecord]) -> Iterator[CandidateRecord]:
-    step: ReviewRecord | None = review
-    while step is not None:
-        yield from step.candidates
+def _chain(review: ReviewRecord, by_id: Mapping[str, ReviewRecord]) -> list[ReviewRecord]:
+    """Return the reviews of one turn, the last first; a store may hold a circle of parents."""
+    chain = {review.id: review}
+    step = _before(review, by_id)
+    while step is not None and step.id not in chain:
+        chain[step.id] = step
         step = _before(step, by_id)
+    return list(chain.values())
 
 
 def _before(review: ReviewRecord, by_id: Mapping[str, ReviewRecord]) -> ReviewRecord | None:
@@ -299,7 +304,7 @@ def _worse(
     results: OutcomeIndex,
     min_margin: float,
     *,
-    edited: bool,
+    replaced: bool,
 ) -> RejectedBy | None:
     """Say why a candidate is worse than the chosen one; None if nothing says so."""
     if any(call.defect for call in candidate.calls):
@@ -311,7 +316,7 @@ def _worse(
     failed = {o.kind for o in known if not o.ok and o.label != "respond"}
     if failed & {"task", "execution"}:
         return "outcome"
-    if "human" in failed or (edited and candidate is step.candidates[step.chosen]):
+    if "human" in failed or replaced:
         return "human"
     if any(finding.severity == "error" for finding in candidate.findings):
         return "finding"

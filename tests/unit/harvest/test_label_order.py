@@ -52,6 +52,25 @@ def test_an_edit_is_the_chosen_side_and_the_models_own_call_the_rejected_one() -
     )
 
 
+def test_an_edit_that_solved_the_task_is_right_by_outcome_over_what_it_replaced() -> None:
+    first = held()
+    edit = edit_of(first)
+    said = outcome(edit, ok=True, kind="human", label="edit")
+    assert harvested(first, edit, said, outcome(edit, ok=True))[0] == [
+        (["a.txt"], ["b.txt"], "outcome", "human")
+    ]
+
+
+def test_a_circle_of_parents_ends() -> None:
+    circle = [
+        review("r1", turn("b.txt", p=0.1), decision="correct", parent_id="r2"),
+        review("r2", turn("c.txt", p=0.1), decision="correct", parent_id="r1", minute=1),
+        review("r3", turn("a.txt"), parent_id="r1", minute=2),
+    ]
+    pairs, _ = harvested(*circle)
+    assert [pair[1] for pair in pairs] == [["b.txt"], ["c.txt"]]
+
+
 def test_an_edit_that_then_failed_is_not_right_because_a_person_made_it() -> None:
     first = held()
     edit = edit_of(first)
