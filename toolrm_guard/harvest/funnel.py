@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from toolrm_guard.harvest.labels import MIN_MARGIN, HarvestedPair, labelled
-from toolrm_guard.harvest.near import SIMILAR, NearIndex, normal
+from toolrm_guard.harvest.near import SIMILAR, distinct, normal
 from toolrm_guard.harvest.rows import Kept
 from toolrm_guard.harvest.sampling import Select, balanced, effects_of, is_selected, stratum
 from toolrm_guard.harvest.split import split
 from toolrm_guard.records import (
     CandidateRecord,
+    MessageRecord,
     OutcomeRecord,
     ReviewRecord,
     candidate_from_record,
@@ -131,18 +132,18 @@ def _distinct(
     found: Mapping[str, HarvestedPair], settings: Settings, funnel: Funnel
 ) -> dict[str, HarvestedPair]:
     """Return the selected pairs without near-duplicates; of these the best labelled one stays."""
-    index = NearIndex(settings.similar)
-    strongest = sorted(found, key=lambda key: _weakness(found[key]))
-    kept = set()
-    for key in strongest:
-        pair = found[key]
-        if not is_selected(pair, settings.select):
-            funnel.dropped[f"not of kind {settings.select!r}"] += 1
-        elif not index.add(_sides(pair), prompt_text(pair.review)):
-            funnel.dropped["near-duplicate"] += 1
-        else:
-            kept.add(key)
-    return {key: pair for key, pair in found.items() if key in kept}
+    selected = {key: pair for key, pair in found.items() if is_selected(pair, settings.select)}
+    if left := len(found) - len(selected):
+        funnel.dropped[f"not of kind {settings.select!r}"] = left
+    strongest = sorted(selected, key=lambda key: _weakness(selected[key]))
+    words = {review.id: latest_text(review) for review in (p.review for p in selected.values())}
+    kept = distinct(
+        {key: (_sides(selected[key]), words[selected[key].review.id]) for key in strongest},
+        settings.similar,
+    )
+    if left := len(selected) - len(kept):
+        funnel.dropped["near-duplicate"] = left
+    return {key: pair for key, pair in selected.items() if key in kept}
 
 
 def _sided(
@@ -181,8 +182,21 @@ def _sided(
 
 def prompt_text(review: ReviewRecord) -> str:
     """Return the conversation before the turn as plain text; the tools are left out."""
+    return _as_text(review.messages)
+
+
+def latest_text(review: ReviewRecord) -> str:
+    """Return what the turn answers: the last words of the user, and what came since.
+
+    What all prompts share, such as a long system message, would make any two of them alike.
+    """
+    last = [n for n, message in enumerate(review.messages) if message.role == "user"][-1:]
+    return _as_text(review.messages[last[0] :] if last else review.messages)
+
+
+def _as_text(messages: Sequence[MessageRecord]) -> str:
     lines = []
-    for record in review.messages:
+    for record in messages:
         message = message_from_record(record)
         lines.append(f"{message.role}: {message.text}")
         lines += [call.canonical for call in message.calls]

@@ -6,13 +6,12 @@ calls must be equal: pairs that differ in a value alone teach what is hardest to
 
 The similarity join is exact. Two sets with Jaccard >= t share an item among the first
 |s| - ceil(t |s|) + 1 of each in any common order (Bayardo, Ma and Srikant, WWW 2007), so only sets
-that share such an item are compared.
+that share such an item are compared; with the rarest first these are few.
 """
 
 import math
-from collections import defaultdict
-from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterator, Mapping
 
 SIMILAR = 0.8
 _SHINGLE = 3
@@ -20,39 +19,34 @@ _SLACK = 1e-9
 """0.7 * 10 is a little more than 7."""
 
 
-@dataclass(slots=True)
-class NearIndex:
-    """What was kept so far.
+def distinct(pairs: Mapping[str, tuple[Hashable, str]], threshold: float = SIMILAR) -> set[str]:
+    """Return the keys of the pairs that repeat no earlier one that is kept.
 
-    Attributes:
+    Args:
+        pairs: By key, in order: (sides, prompt). Equal sides mean equal turns; the prompt is the
+            text that they answer.
         threshold: Least Jaccard similarity of near-duplicates, in (0, 1].
     """
-
-    threshold: float = SIMILAR
-    _kept: dict[tuple[Hashable, str], list[frozenset[str]]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
-
-    def add(self, sides: Hashable, prompt: str) -> bool:
-        """Keep a pair; False, and nothing is kept, if a near-duplicate was kept before.
-
-        Args:
-            sides: Equal for pairs whose sides are equal.
-            prompt: The text that the sides answer.
-        """
-        shingles = frozenset(_shingles(prompt))
-        size = len(shingles)
-        prefix = sorted(shingles)[: size - math.ceil(self.threshold * size - _SLACK) + 1]
+    shingled = {key: frozenset(_shingles(prompt)) for key, (_, prompt) in pairs.items()}
+    counts = Counter(item for items in shingled.values() for item in items)
+    kept: set[str] = set()
+    holders: dict[tuple[Hashable, str], list[frozenset[str]]] = defaultdict(list)
+    for key, (sides, _) in pairs.items():
+        own = shingled[key]
+        rarest = sorted(own, key=lambda item: (counts[item], item))
+        prefix = rarest[: len(own) - math.ceil(threshold * len(own) - _SLACK) + 1]
+        near = (other for item in prefix for other in holders[sides, item])
+        if any(_alike(own, other, threshold) for other in near):
+            continue
+        kept.add(key)
         for item in prefix:
-            if any(self._alike(shingles, other) for other in self._kept[sides, item]):
-                return False
-        for item in prefix:
-            self._kept[sides, item].append(shingles)
-        return True
+            holders[sides, item].append(own)
+    return kept
 
-    def _alike(self, left: frozenset[str], right: frozenset[str]) -> bool:
-        shared = len(left & right)
-        return shared >= self.threshold * (len(left) + len(right) - shared) - _SLACK
+
+def _alike(left: frozenset[str], right: frozenset[str], threshold: float) -> bool:
+    shared = len(left & right)
+    return shared >= threshold * (len(left) + len(right) - shared) - _SLACK
 
 
 def normal(text: str) -> str:
