@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from toolrm_guard.errors import ConfigurationError, ModelIntegrityError
+from toolrm_guard.errors import ModelIntegrityError
 from toolrm_guard.scorers import resolve
 from toolrm_guard.scorers.base import Score, Scorer, ScoreRequest, ThresholdKind, fingerprint_of
+from toolrm_guard.scorers.written_file import WrittenFile
 
 _Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -25,7 +26,7 @@ class ThresholdEntry(BaseModel):
     wrongly_passed: _Share | None
 
 
-class ThresholdFile(BaseModel):
+class ThresholdFile(WrittenFile):
     """What was promised, for which model, on which evidence.
 
     Attributes:
@@ -38,7 +39,7 @@ class ThresholdFile(BaseModel):
         thresholds: By kind; kinds that are not here keep the scorer's own.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    command = "toolrm-guard calibrate"
 
     format: Literal[1] = 1
     scorer: str
@@ -48,24 +49,6 @@ class ThresholdFile(BaseModel):
     candidates: int | None
     evidence: dict[str, str]
     thresholds: dict[ThresholdKind, ThresholdEntry]
-
-    @classmethod
-    def load(cls, path: str | Path) -> "ThresholdFile":
-        """Return the file's content.
-
-        Raises:
-            ConfigurationError: If it cannot be read or has another format.
-        """
-        try:
-            return cls.model_validate_json(Path(path).read_bytes())
-        except OSError as exc:
-            raise ConfigurationError(
-                f"{path}: {exc.strerror}; make it with `toolrm-guard calibrate`"
-            ) from exc
-        except ValidationError as exc:
-            raise ConfigurationError(
-                f"{path} is not a file of `toolrm-guard calibrate`: {exc}"
-            ) from exc
 
 
 class CalibratedScorer:

@@ -14,8 +14,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from toolrm_guard import tracing
 from toolrm_guard.errors import (
     ConfigurationError,
@@ -28,6 +26,7 @@ from toolrm_guard.scorers import resolve
 from toolrm_guard.scorers.base import Score, Scorer, ScoreRequest, ThresholdKind, fingerprint_of
 from toolrm_guard.scorers.cascade_stats import CascadeStats
 from toolrm_guard.scorers.reward_map import Share
+from toolrm_guard.scorers.written_file import WrittenFile
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +36,7 @@ RESERVE_S = 0.02
 """Kept of the deadline for what follows a second scorer that is late."""
 
 
-class Band(BaseModel):
+class Band(WrittenFile):
     """Which decisions are escalated, and the evidence for it; `toolrm-guard cascade` writes it.
 
     Attributes:
@@ -55,7 +54,7 @@ class Band(BaseModel):
         accuracy_second: The same if everything is.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    command = "toolrm-guard cascade"
 
     format: Literal[1] = 1
     below: Share
@@ -70,24 +69,6 @@ class Band(BaseModel):
     accuracy: Share
     accuracy_first: Share
     accuracy_second: Share
-
-    @classmethod
-    def load(cls, path: str | Path) -> "Band":
-        """Return the file's content.
-
-        Raises:
-            ConfigurationError: If it cannot be read or has another format.
-        """
-        try:
-            return cls.model_validate_json(Path(path).read_bytes())
-        except OSError as exc:
-            raise ConfigurationError(
-                f"{path}: {exc.strerror}; make it with `toolrm-guard cascade`"
-            ) from exc
-        except ValidationError as exc:
-            raise ConfigurationError(
-                f"{path} is not a file of `toolrm-guard cascade`: {exc}"
-            ) from exc
 
 
 def sureness(request: ScoreRequest, scores: Sequence[Score]) -> float:

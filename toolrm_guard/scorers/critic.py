@@ -212,10 +212,8 @@ class CriticScorer:
             {"critic.requests": spent.requests, "critic.output_tokens": spent.output_tokens}
         )
         return [
-            Score(reward=reward, probability=probability, findings=found)
-            for reward, probability, found in zip(
-                rewards, probabilities, request.findings, strict=True
-            )
+            Score(reward=reward, probability=probability)
+            for reward, probability in zip(rewards, probabilities, strict=True)
         ]
 
     async def _rewards(
