@@ -1,7 +1,9 @@
 """A server that is asked in JSON over HTTP: every failure has its kind, and none shows the key."""
 
+import asyncio
 import json
 import ssl
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -142,6 +144,9 @@ class JsonServer:
         """
         if self._client is None:
             self._client = self._connection.client(self._context, self._max_connections)
+            # Whoever forgets a scorer must not leave its sockets open.
+            forgotten = weakref.finalize(self, _close_on, asyncio.get_running_loop(), self._client)
+            forgotten.atexit = False
         content = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"} if content else {}
         request = self._client.build_request(
@@ -194,6 +199,12 @@ class JsonServer:
         said = answer[:2_000].decode("utf-8", "replace")
         key = self._connection.api_key
         return said.replace(key, "***") if key else said
+
+
+def _close_on(loop: asyncio.AbstractEventLoop, client: httpx.AsyncClient) -> None:
+    """Close a client on the loop that it belongs to, from wherever the collector runs."""
+    if loop.is_running():
+        asyncio.run_coroutine_threadsafe(client.aclose(), loop)
 
 
 def _checked_url(url: str) -> str:

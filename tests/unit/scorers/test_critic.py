@@ -1,6 +1,9 @@
 """The generative critic against a real server on loopback."""
 
 import asyncio
+import gc
+import json
+import re
 import socket
 import ssl
 import subprocess
@@ -408,7 +411,31 @@ async def test_a_cancelled_review_asks_no_further() -> None:
         assert len(served.bodies) == sent
 
 
-def test_every_event_loop_has_its_own_connections() -> None:
+async def test_a_forgotten_scorer_closes_its_connections() -> None:
+    ended = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", head, re.I)
+        await reader.readexactly(int(length[1]) if length else 0)
+        body = json.dumps(said("<verdict>right</verdict>")).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        assert await reader.read() == b""  # kept open until the other side closes
+        ended.set()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        made = CriticScorer(ChatSettings(url=f"http://127.0.0.1:{port}", model="gen"))
+        await made.score([rated(9)], None)
+        del made
+        gc.collect()
+        async with asyncio.timeout(5):
+            await ended.wait()
+
+
+def test_it_serves_every_event_loop() -> None:
     with serving(Model()) as served:
         made = critic(served)
         for _ in range(3):
