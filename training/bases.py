@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from jinja2 import TemplateError
 from peft import LoraConfig, PeftModel, get_peft_model_state_dict
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -220,19 +221,33 @@ def lora_config(model: Any, lora: Lora, name: str, task: str) -> LoraConfig:
     return config
 
 
-def save_weights(model: Any, folder: Path, base: Base) -> None:
+def save_weights(model: Any, folder: Path, base: Base, whole: Path | None = None) -> None:
     """Write adapter and head, or the whole model, and the tokenizer where the base has another.
 
     An adapter is written in fp16, which moved scores by 2e-4; its head in fp32.
+
+    Args:
+        model: As it was trained.
+        folder: Where to.
+        base: What it was trained from.
+        whole: Where the trainer has put together what several devices hold a part of each.
     """
     if base.completed or not isinstance(model, PeftModel):
         base.tokenizer.save_pretrained(folder)
     if not isinstance(model, PeftModel):
-        model.save_pretrained(folder)
+        if whole is None:
+            model.save_pretrained(folder)
+        else:
+            for path in (*whole.glob("model*.safetensors*"), whole / "config.json"):
+                shutil.copy2(path, folder)
         return
+    if whole is None:
+        found = get_peft_model_state_dict(model, save_embedding_layers=False)
+    else:
+        found = load_file(whole / ADAPTER_WEIGHTS)
     state = {
         name: (tensor.float() if "score" in name else tensor.half()).contiguous().cpu()
-        for name, tensor in get_peft_model_state_dict(model, save_embedding_layers=False).items()
+        for name, tensor in found.items()
     }
     save_file(state, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
     config = model.peft_config["default"]

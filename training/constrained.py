@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel
+from peft.tuners.lora import LoraLayer
 
 from toolrm_guard.calls import Candidate
 from toolrm_guard.embedded.sampler import EmbeddedSampler
@@ -65,19 +66,22 @@ def draw(
 
 
 def sampler_of(model: Any, tokenizer: Any) -> EmbeddedSampler:
-    """Return a sampler over a snapshot of a model's weights, adapters added to them."""
-    if not isinstance(model, PeftModel):
-        return EmbeddedSampler(model, tokenizer)
+    """Return a sampler over a snapshot of a model's weights in fp32, adapters added to them.
+
+    Added in the copy: merging them into a bf16 base and taking them out again, as PEFT does, would
+    round the base a little more at every step.
+    """
+    whole = model.get_base_model() if isinstance(model, PeftModel) else model
     with torch.no_grad():
-        model.merge_adapter()
-        try:
-            state = {
-                name.replace(".base_layer", ""): tensor.detach().float().clone()
-                for name, tensor in model.get_base_model().state_dict().items()
-                if "lora_" not in name
-            }
-        finally:
-            model.unmerge_adapter()
+        state = {
+            name.replace(".base_layer", ""): tensor.detach().float()
+            for name, tensor in whole.state_dict().items()
+            if "lora_" not in name
+        }
+        for name, module in whole.named_modules():
+            if isinstance(module, LoraLayer):
+                delta = module.get_delta_weight("default").float()
+                state[f"{name}.weight"] = state[f"{name}.weight"] + delta
     return EmbeddedSampler(_Snapshot(model.config, state), tokenizer)
 
 

@@ -11,7 +11,6 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from trl.trainer.reward_trainer import DataCollatorForPreference
 from toolrm_guard.errors import GuardError
 from toolrm_guard.scorers.turn_tokens import TurnTokens
 from training.bases import Base, load_base, lora_config
+from training.commands import parser
 from training.packing import EncodedDecision, pack, read_packed, token_counts
 from training.recipes import load_recipe
 from training.reward_maps import interval
@@ -64,7 +64,7 @@ def _report(rows: Sequence[EncodedDecision], seconds: Any, padded: int) -> str:
     return "\n".join(
         (
             f"{len(rows)} decisions, {pairs} pairs, {torch.get_num_threads()} threads",
-            "| | tokens | median s a decision |",
+            "| | tokens | median seconds a decision |",
             "| --- | --- | --- |",
             f"| packed | {counts['packed']:,} | {np.median(seconds[:, 0]):.2f} |",
             f"| TRL's collator | {counts['pairs']:,} ({padded:,} padded) "
@@ -83,13 +83,17 @@ def _model(recipe: DiscRecipe, base: Base) -> Any:
 
 
 def _timed(loss: Callable[[Any, Any], Tensor], model: Any, given: Any) -> tuple[float, Tensor]:
-    """Return the seconds of a forward and a backward pass, and the loss."""
-    started = time.perf_counter()
+    """Return the seconds of a forward and a backward pass, and the loss.
+
+    On CPU those of the processor: other processes may hold the cores.
+    """
+    clock = time.perf_counter if torch.cuda.is_available() else time.process_time
+    started = clock()
     found = loss(model, given)
     found.backward()
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return time.perf_counter() - started, found.detach().float()
+    return clock() - started, found.detach().float()
 
 
 def _packed_loss(model: Any, row: EncodedDecision) -> Tensor:
@@ -115,14 +119,9 @@ def _whole_pairs(row: EncodedDecision) -> list[dict[str, list[int]]]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--recipe", type=Path, required=True, help="of a Disc")
-    parser.add_argument("--data", type=Path, required=True, help="pairs, or packs")
-    parser.add_argument("--decisions", type=int, default=12, help="so many are timed")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe"
-    )
-    return parser
+    made = parser(__doc__, out=False)
+    made.add_argument("--decisions", type=int, default=12, help="so many are timed")
+    return made
 
 
 if __name__ == "__main__":

@@ -2,9 +2,7 @@
 
 import datetime
 import platform
-import shlex
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -14,13 +12,6 @@ import trl
 from training.recipes import Recipe
 
 CARD_FILE = "MODEL_CARD.md"
-
-
-def command_line(module: str, argv: Sequence[str] | None) -> str:
-    """Return the command that started a trainer."""
-    return shlex.join(
-        ["python", "-m", f"training.{module}", *(sys.argv[1:] if argv is None else argv)]
-    )
 
 
 def write_card(

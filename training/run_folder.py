@@ -50,36 +50,43 @@ class RunFolder:
         """Where the result goes."""
         return self.path / "model"
 
-    def claim(self, identity: Mapping[str, Any]) -> None:
+    def claim(self, recipe: Recipe, trainer: str, *, data: str, base: str) -> None:
         """Write what the run is, or check that it is still the same one.
 
+        Args:
+            recipe: As it is used.
+            trainer: Which one.
+            data: sha256 of the data.
+            base: Fingerprint of the base's weights.
+
         Raises:
-            RunFolderError: If the folder holds a run with another recipe, data or base; a
-                checkpoint of one must not be continued as the other.
+            RunFolderError: If the folder holds checkpoints of a run with another recipe, data or
+                base; those of one must not be continued as the other.
         """
         path = self.path / RUN_FILE
-        known = json.loads(json.dumps(identity))
-        if not path.exists():
-            if self.checkpoints.exists():
-                raise RunFolderError(
-                    f"{self.checkpoints} has checkpoints, but {path} does not say of which run; "
-                    "choose another --out"
-                )
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_whole(path, json.dumps(known, indent=1) + "\n")
-            return
+        known = {
+            "trainer": trainer, "recipe": recipe.model_dump(mode="json"), "data": data, "base": base
+        }  # fmt: skip
+        if any(self.path.rglob("checkpoint-*")):
+            self._check(path, known)
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps(known, indent=1) + "\n")
+
+    def _check(self, path: Path, known: Mapping[str, Any]) -> None:
         try:
             written = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as exc:
-            raise RunFolderError(f"{path}: {exc}; delete the folder or choose another") from exc
-        differing = [key for key in {**known, **written} if known.get(key) != written.get(key)]
-        if differing:
-            key = differing[0]
+        except (OSError, ValueError) as exc:
             raise RunFolderError(
-                f"{self.path} holds the checkpoint of another run: {key} was "
-                f"{_short(written.get(key))} and is {_short(known.get(key))} now; choose another "
-                "--out, or delete this one"
-            )
+                f"{self.path} has checkpoints, but {path.name} does not say of which run ({exc}); "
+                "choose another --out"
+            ) from exc
+        for key in {**known, **written}:
+            if known.get(key) != written.get(key):
+                raise RunFolderError(
+                    f"{self.path} holds the checkpoint of another run: {key} was "
+                    f"{_short(written.get(key))} and is {_short(known.get(key))} now; choose "
+                    "another --out, or delete this one"
+                )
 
     def latest(self) -> Path | None:
         """Return the last complete checkpoint; one that a kill left half written is removed.
@@ -180,8 +187,8 @@ def trainer_settings(recipe: Recipe, folder: RunFolder) -> dict[str, Any]:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file that is either whole or not there."""
-    beside = path.with_name(f".{path.name}.partial")
+    """Write a file that is either whole or not there, whoever else writes it now."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     beside.write_text(text, encoding="utf-8", newline="\n")
     beside.replace(path)
 

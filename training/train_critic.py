@@ -1,6 +1,6 @@
 r"""Train ToolRM-Gen: a critic that says which of two tool-using turns is better, and why.
 
-    accelerate launch --config_file training/recipes/accelerate/deepspeed_zero3_8gpu.yaml \
+    accelerate launch --config_file training/recipes/accelerate/deepspeed_zero2_8gpu.yaml \
         -m training.train_critic --recipe training/recipes/gen_qwen3_4b.toml \
         --data runs/toolpref/data/trl_explicit --out runs/gen
     python -m training.train_critic --recipe training/recipes/gen_smollm2.toml \
@@ -12,8 +12,6 @@ then GRPO with reward 1 for a parseable right choice and else 0. Half of the pai
 side first. The result in OUT/model is evaluated in both orders.
 """
 
-import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,12 +25,12 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from toolrm_guard.critic_answer import choice_in
 from toolrm_guard.critic_prompt import CriticMode
-from toolrm_guard.errors import GuardError
 from training.bases import Base, fingerprint, load_base, lora_config, save_weights
+from training.commands import start
 from training.comparisons import Comparison, comparisons, judged, written_critique
 from training.grpo import Rollouts, grpo_settings, numbers, say_cost
-from training.model_cards import command_line, write_card
-from training.recipes import Optimiser, Recipe, Section, load_recipe
+from training.model_cards import write_card
+from training.recipes import Optimiser, Recipe, Section
 from training.run_folder import RunFolder, Watch, console, trainer_settings, write_model
 from training.sides import Packs, read_sides
 
@@ -75,12 +73,7 @@ class GenRecipe(Recipe):
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train from the command line."""
-    args = _parser().parse_args(argv)
-    try:
-        recipe = load_recipe(GenRecipe, args.recipe, args.set)
-        run(recipe, args.data, RunFolder(path=args.out), command_line("train_critic", argv))
-    except GuardError as exc:
-        sys.exit(f"training.train_critic: {exc}")
+    start("train_critic", __doc__, GenRecipe, run, argv)
 
 
 def run(recipe: GenRecipe, data: Path, folder: RunFolder, command: str) -> None:
@@ -97,12 +90,7 @@ def run(recipe: GenRecipe, data: Path, folder: RunFolder, command: str) -> None:
         for name, side in (("train", sides.train), ("held", sides.held))
     }
     model = base.language_model(recipe)
-    folder.claim(
-        {
-            "trainer": "train_critic", "recipe": recipe.model_dump(mode="json"),
-            "data": sides.digest, "base": fingerprint(model),
-        }
-    )  # fmt: skip
+    folder.claim(recipe, "train_critic", data=sides.digest, base=fingerprint(model))
     settings = grpo_settings(recipe, recipe.rollouts, folder)
     if recipe.lora is not None:
         model = get_peft_model(model, lora_config(model, recipe.lora, base.name, "CAUSAL_LM"))
@@ -206,17 +194,6 @@ def _write(
 
     write_model(folder.model, build)
     console.print(f"wrote {folder.model}")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--recipe", type=Path, required=True, help="a file of training/recipes")
-    parser.add_argument("--data", type=Path, required=True, help="pairs, or packs")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe"
-    )
-    return parser
 
 
 if __name__ == "__main__":

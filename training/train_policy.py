@@ -1,6 +1,6 @@
 r"""Train a tool-using policy with a ToolRM as its reward: GRPO on unlabelled prompts.
 
-    accelerate launch --config_file training/recipes/accelerate/deepspeed_zero3_8gpu.yaml \
+    accelerate launch --config_file training/recipes/accelerate/deepspeed_zero2_8gpu.yaml \
         -m training.train_policy --recipe training/recipes/policy_qwen3_4b.toml \
         --data runs/toolpref/data/trl_explicit --out runs/policy
     python -m training.train_policy --recipe training/recipes/policy_smollm2.toml \
@@ -12,10 +12,8 @@ after, and the answers judged by the reward and by the labels: where the first r
 does not, the policy has learned what the reward model likes and not what is right.
 """
 
-import argparse
 import json
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,17 +27,17 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from toolrm_guard.calls import Candidate
 from toolrm_guard.embedded.policy_prompt import render_policy_prompt
-from toolrm_guard.errors import GuardError
 from toolrm_guard.prompt import render_candidate
 from toolrm_guard.rule_score import rule_score
 from toolrm_guard.scorers.base import ScoreRequest
 from training.bases import Base, fingerprint, load_base, lora_config, save_weights
+from training.commands import start
 from training.constrained import ConstrainedRollouts, draw, sampler_of
 from training.decisions import Decision
 from training.grpo import Rollouts, grpo_settings, numbers, say_cost
-from training.model_cards import command_line, write_card
+from training.model_cards import write_card
 from training.policy_rewards import PolicyReward, RewardModel, make_judge, written_turn
-from training.recipes import Recipe, load_recipe
+from training.recipes import Recipe
 from training.reward_maps import interval
 from training.run_folder import RunFolder, Watch, console, write_model, write_whole
 from training.sides import Packs, read_sides
@@ -113,12 +111,7 @@ class Reached:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train from the command line."""
-    args = _parser().parse_args(argv)
-    try:
-        recipe = load_recipe(PolicyRecipe, args.recipe, args.set)
-        run(recipe, args.data, RunFolder(path=args.out), command_line("train_policy", argv))
-    except GuardError as exc:
-        sys.exit(f"training.train_policy: {exc}")
+    start("train_policy", __doc__, PolicyRecipe, run, argv)
 
 
 def run(recipe: PolicyRecipe, data: Path, folder: RunFolder, command: str) -> None:
@@ -135,12 +128,7 @@ def run(recipe: PolicyRecipe, data: Path, folder: RunFolder, command: str) -> No
     held = tasks(sides.held, base, recipe)[: recipe.judged]
     reward = PolicyReward(make_judge(recipe.reward))
     model = base.language_model(recipe)
-    folder.claim(
-        {
-            "trainer": "train_policy", "recipe": recipe.model_dump(mode="json"),
-            "data": sides.digest, "base": fingerprint(model),
-        }
-    )  # fmt: skip
+    folder.claim(recipe, "train_policy", data=sides.digest, base=fingerprint(model))
     settings = grpo_settings(recipe, recipe.rollouts, folder)
     if recipe.lora is not None:
         model = get_peft_model(model, lora_config(model, recipe.lora, base.name, "CAUSAL_LM"))
@@ -325,17 +313,6 @@ def _openai(request: ScoreRequest) -> list[dict[str, Any]]:
             row["name"] = message.name
         shaped.append(row)
     return shaped
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--recipe", type=Path, required=True, help="a file of training/recipes")
-    parser.add_argument("--data", type=Path, required=True, help="prompts: pairs, or packs")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe"
-    )
-    return parser
 
 
 if __name__ == "__main__":

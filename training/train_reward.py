@@ -13,9 +13,7 @@ arguments a run goes on from its last checkpoint. The result in OUT/model is wha
 `vllm` scorers serve: weights, `disc.json` and a model card.
 """
 
-import argparse
 import os
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +25,7 @@ from pydantic import Field
 from trl.trainer.reward_config import RewardConfig
 
 from toolrm_guard.disc_prompt import Encode
-from toolrm_guard.errors import GuardError, ModelIntegrityError
+from toolrm_guard.errors import ModelIntegrityError
 from toolrm_guard.scorers.disc_folder import seal
 from toolrm_guard.scorers.turn_tokens import TurnTokens
 from training.bases import (
@@ -38,12 +36,13 @@ from training.bases import (
     lora_config,
     save_weights,
 )
+from training.commands import start
 from training.decisions import Decision, encode
 from training.disc_result import accuracy, fitted_map, rewards_of_folder
-from training.model_cards import command_line, write_card
+from training.model_cards import write_card
 from training.packed_trainer import PackedRewardTrainer
 from training.packing import EncodedDecision, read_packed, token_counts
-from training.recipes import Recipe, load_recipe
+from training.recipes import Recipe
 from training.run_folder import RunFolder, Watch, console, trainer_settings, write_model
 from training.sides import Packs, read_sides
 
@@ -79,12 +78,7 @@ class Data:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train from the command line."""
-    args = _parser().parse_args(argv)
-    try:
-        recipe = load_recipe(DiscRecipe, args.recipe, args.set)
-        run(recipe, args.data, RunFolder(path=args.out), command_line("train_reward", argv))
-    except GuardError as exc:
-        sys.exit(f"training.train_reward: {exc}")
+    start("train_reward", __doc__, DiscRecipe, run, argv)
 
 
 def run(recipe: DiscRecipe, data_path: Path, folder: RunFolder, command: str) -> None:
@@ -133,12 +127,7 @@ def make_trainer(
 ) -> PackedRewardTrainer:
     """Return the trainer; claims the folder for this run."""
     model = read_packed(base.classifier(recipe))
-    folder.claim(
-        {
-            "trainer": "train_reward", "recipe": recipe.model_dump(mode="json"),
-            "data": data.digest, "base": fingerprint(model),
-        }
-    )  # fmt: skip
+    folder.claim(recipe, "train_reward", data=data.digest, base=fingerprint(model))
     folder.log_here()
     if recipe.lora is not None:
         model = get_peft_model(model, lora_config(model, recipe.lora, base.name, "SEQ_CLS"))
@@ -196,9 +185,12 @@ def _write(
     command: str,
 ) -> None:
     """Write OUT/model: weights, then what the written weights reach on the held-out decisions."""
+    whole = folder.path / "gathered" if trainer.args.world_size > 1 else None
+    if whole is not None:
+        trainer.save_model(str(whole))  # on every device: each may hold a part
 
     def build(path: Path) -> None:
-        save_weights(trainer.model, path, base)
+        save_weights(trainer.model, path, base, whole)
         console.print(f"scoring {len(data.held):,} held-out decisions with the written weights")
         rewards = rewards_of_folder(path, base, recipe.max_tokens, data.held)
         pairs, share, ci = accuracy(data.held_decisions, rewards)
@@ -227,17 +219,6 @@ def _write(
     if trainer.is_world_process_zero():
         write_model(folder.model, build)
         console.print(f"wrote {folder.model}")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--recipe", type=Path, required=True, help="a file of training/recipes")
-    parser.add_argument("--data", type=Path, required=True, help="pairs, or packs")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe"
-    )
-    return parser
 
 
 if __name__ == "__main__":

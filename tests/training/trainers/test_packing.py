@@ -12,7 +12,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from trl import RewardConfig, RewardTrainer
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
-from tests.training.trainers.tiny import pairs_file
+from tests.training.trainers.tiny import WARNINGS, pairs_file
 from toolrm_guard.disc_prompt import encode_decision
 from toolrm_guard.embedded.weights import ensure_smollm2
 from toolrm_guard.scorers.turn_tokens import TurnTokens
@@ -20,7 +20,7 @@ from training.decisions import encode, read_decisions
 from training.packed_trainer import PackedRewardTrainer, rewards_of
 from training.packing import EncodedDecision, pack, read_packed, token_counts, visible
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:transformers")
+pytestmark = WARNINGS
 
 DECISIONS = [
     EncodedDecision(

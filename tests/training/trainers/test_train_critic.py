@@ -10,22 +10,23 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.training.trainers.tiny import pair, pairs_file, recipe_file, tiny_base
+from tests.training.trainers.tiny import (
+    WARNINGS,
+    pair,
+    pairs_file,
+    recipe_file,
+    tiny_base,
+    trainer,
+)
 from toolrm_guard.critic_answer import choice_in
 from training import train_critic
 from training.bases import BaseModelError, load_base
 from training.comparisons import Judged, comparisons, written_critique
 from training.decisions import read_decisions
 from training.recipes import RecipeError, load_recipe
-from training.run_folder import RunFolder
 from training.tables import DatasetError
 
-pytestmark = pytest.mark.filterwarnings(
-    # transformers, TRL and PEFT call each other's deprecated names
-    "ignore::FutureWarning:transformers",
-    "ignore::FutureWarning:trl",
-    "ignore:.*base_model_name_or_path.*:UserWarning:peft",
-)
+pytestmark = WARNINGS
 
 RECIPE = """
 seed = 3
@@ -68,11 +69,7 @@ def recipe(base: Path, tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def train(recipe: Path, out: Path, data: Path | None = None) -> Path:
-    data = data or pairs_file(out.with_name("pairs.jsonl"))
-    loaded = load_recipe(train_critic.GenRecipe, recipe)
-    train_critic.run(loaded, data, RunFolder(path=out), "the command")
-    return out / "model"
+train = trainer(train_critic, train_critic.GenRecipe)
 
 
 def by_length(completions: Sequence[Any], **_: Any) -> list[float]:

@@ -12,7 +12,14 @@ import torch
 from safetensors.torch import load_file
 
 from tests.support.disc import disc_folder
-from tests.training.trainers.tiny import TOOLS, pair, pairs_file, recipe_file, tiny_base
+from tests.training.trainers.tiny import (
+    TOOLS,
+    WARNINGS,
+    pair,
+    recipe_file,
+    tiny_base,
+    trainer,
+)
 from toolrm_guard.calls import Call, Candidate
 from toolrm_guard.embedded.sampler import EmbeddedSampler
 from toolrm_guard.errors import ScorerUnavailable
@@ -23,15 +30,9 @@ from training import constrained, policy_rewards, train_policy
 from training.bases import BaseModelError
 from training.policy_rewards import PolicyReward, RewardModel, make_judge, written_turn
 from training.recipes import RecipeError, load_recipe
-from training.run_folder import RunFolder
 from training.tables import DatasetError
 
-pytestmark = pytest.mark.filterwarnings(
-    # transformers, TRL and PEFT call each other's deprecated names
-    "ignore::FutureWarning:transformers",
-    "ignore::FutureWarning:trl",
-    "ignore:.*base_model_name_or_path.*:UserWarning:peft",
-)
+pytestmark = WARNINGS
 
 RECIPE = """
 seed = 3
@@ -64,11 +65,7 @@ def recipe(base: Path, tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def train(recipe: Path, out: Path, data: Path | None = None) -> Path:
-    data = data or pairs_file(out.with_name("pairs.jsonl"))
-    loaded = load_recipe(train_policy.PolicyRecipe, recipe)
-    train_policy.run(loaded, data, RunFolder(path=out), "the command")
-    return out / "model"
+train = trainer(train_policy, train_policy.PolicyRecipe)
 
 
 @pytest.mark.parametrize("prompt", ["embedded", "chat"])

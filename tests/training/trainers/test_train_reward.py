@@ -11,10 +11,18 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate.commands.config.config_args import load_config_from_file
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification
 
-from tests.training.trainers.tiny import pair, pairs_file, recipe_file, tiny_base
+from tests.training.trainers.tiny import (
+    WARNINGS,
+    pair,
+    pairs_file,
+    recipe_file,
+    tiny_base,
+    trainer,
+)
 from toolrm_guard.scorers.disc_card import DiscCard
 from toolrm_guard.scorers.disc_model import load_disc
 from training import train_reward
@@ -23,11 +31,7 @@ from training.recipes import RecipeError, load_recipe
 from training.run_folder import RunFolder, RunFolderError, TrainingDiverged
 from training.tables import DatasetError
 
-pytestmark = pytest.mark.filterwarnings(
-    # transformers and TRL call each other's deprecated names
-    "ignore::FutureWarning:transformers",
-    "ignore:.*base_model_name_or_path.*:UserWarning:peft",
-)
+pytestmark = WARNINGS
 
 ADAPTER = "[lora]\nrank = 4\n"
 STEPS = """
@@ -55,11 +59,7 @@ def recipe(base: Path, tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def train(recipe: Path, out: Path, data: Path | None = None) -> Path:
-    data = data or pairs_file(out.with_name("pairs.jsonl"))
-    loaded = load_recipe(train_reward.DiscRecipe, recipe)
-    train_reward.run(loaded, data, RunFolder(path=out), "the command")
-    return out / "model"
+train = trainer(train_reward, train_reward.DiscRecipe)
 
 
 def test_two_steps_move_the_adapter_and_give_a_folder_that_serving_loads(
@@ -163,6 +163,13 @@ def test_a_loss_that_becomes_nan_stops_the_run_and_keeps_the_last_checkpoint(
     assert not (tmp_path / "run/model").exists()
 
 
+@pytest.mark.parametrize("name", ["fsdp_8gpu", "deepspeed_zero2_8gpu"])
+def test_the_configurations_for_eight_gpus_are_read_by_accelerate(name: str) -> None:
+    config = load_config_from_file(f"training/recipes/accelerate/{name}.yaml")
+    assert config.num_processes == 8
+    assert config.mixed_precision == "bf16"
+
+
 # --- refused before the first step --------------------------------------------------------------
 
 
@@ -247,6 +254,21 @@ def test_a_checkpoint_of_another_base_is_not_continued(
     tiny_base(moved, seed=1)  # another base under the same name
     with pytest.raises(RunFolderError, match="checkpoint of another run: base was"):
         train(path, tmp_path / "run")
+
+
+def test_a_folder_in_which_no_step_was_made_takes_another_recipe(
+    recipe: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = RunFolder(path=tmp_path / "run")
+    loaded = load_recipe(train_reward.DiscRecipe, recipe())
+    folder.claim(loaded, "train_reward", data="a", base="b")
+    folder.claim(loaded, "train_reward", data="c", base="b")
+    (folder.checkpoints / "checkpoint-1").mkdir(parents=True)
+    with pytest.raises(RunFolderError, match='data was "c" and is "a" now'):
+        folder.claim(loaded, "train_reward", data="a", base="b")
+    (folder.path / "run.json").write_text("{")
+    with pytest.raises(RunFolderError, match="does not say of which run"):
+        folder.claim(loaded, "train_reward", data="c", base="b")
 
 
 def test_an_unknown_key_of_a_recipe_is_an_error(recipe: Callable[..., Path]) -> None:

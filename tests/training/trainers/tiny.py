@@ -1,13 +1,17 @@
 """A tiny Llama with SmolLM2's tokenizer, and a few pairs: what a trainer can be tried on."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from toolrm_guard.embedded.weights import ensure_smollm2
+from training.recipes import Recipe, load_recipe
+from training.run_folder import RunFolder
 
 CITIES = "Oslo Lima Rome Kyiv Bern Cairo Accra Quito Hanoi Tunis".split()
 TOOLS = [
@@ -21,6 +25,25 @@ TOOLS = [
         },
     }
 ]
+
+
+WARNINGS = pytest.mark.filterwarnings(
+    # transformers, TRL and PEFT call each other's deprecated names
+    "ignore::FutureWarning:transformers",
+    "ignore::FutureWarning:trl",
+    "ignore:.*base_model_name_or_path.*:UserWarning:peft",
+)
+
+
+def trainer(module: Any, kind: type[Recipe]) -> Callable[..., Path]:
+    """Return a function that runs a trainer's recipe file and gives the folder of its model."""
+
+    def train(recipe: Path, out: Path, data: Path | None = None) -> Path:
+        data = data or pairs_file(out.with_name("pairs.jsonl"))
+        module.run(load_recipe(kind, recipe), data, RunFolder(path=out), "the command")
+        return out / "model"
+
+    return train
 
 
 def tiny_base(folder: Path, *, seed: int = 0, **changes: Any) -> Path:
