@@ -34,7 +34,7 @@ def postgres_server() -> Iterator[str]:
 def postgres_url(postgres_server: str) -> Iterator[str]:
     """URL of an empty schema."""
     schema = f"test_{uuid.uuid4().hex}"
-    engine = create_engine(postgres_server)
+    engine = create_engine(postgres_server, pool_pre_ping=True)
     with engine.begin() as connection:
         connection.execute(text(f"CREATE SCHEMA {schema}"))
     joint = "&" if "?" in postgres_server else "?"

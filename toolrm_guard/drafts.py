@@ -23,6 +23,8 @@ from langchain_core.tracers.base import AsyncBaseTracer, BaseTracer
 from langgraph.constants import TAG_NOSTREAM
 from langgraph.errors import GraphBubbleUp
 
+from toolrm_guard.errors import origin_of
+
 _log = logging.getLogger(__name__)
 
 ChatRunnable = Runnable[Any, Any]
@@ -102,8 +104,9 @@ def _falling_back(chat: BaseChatModel) -> Iterator[None]:
         yield
     except GraphBubbleUp:
         raise  # LangGraph's control flow is no failure
-    except Exception:  # noqa: BLE001  # any provider's refusal, in any client's own error class
-        _log.warning("%s failed with n; drawing one by one", type(chat).__name__, exc_info=True)
+    except Exception as exc:  # noqa: BLE001  # any provider's refusal, in its own error class
+        name = type(chat).__name__
+        _log.warning("%s failed with n; drawing one by one: %s", name, origin_of(exc))
 
 
 def _surviving(results: Sequence[Any]) -> list[AIMessage]:
@@ -120,7 +123,7 @@ def _surviving(results: Sequence[Any]) -> list[AIMessage]:
     if errors and not drafts:
         raise errors[0]
     for error in errors:
-        _log.warning("a draft failed; %d came", len(drafts), exc_info=error)
+        _log.warning("a draft failed; %d came: %s", len(drafts), origin_of(error))
     return drafts
 
 

@@ -5,6 +5,8 @@ set-up (`ConfigurationError`, before the agent starts) or the statement that no 
 made (`CouldNotJudge`), which the policy turns into an outcome of its own.
 """
 
+import traceback
+
 
 class GuardError(Exception):
     """Everything this library raises on purpose."""
@@ -64,3 +66,14 @@ class InvalidScore(CouldNotJudge):
 
 class PromptTooLong(CouldNotJudge):
     """The tools and the latest request alone do not fit into the reward model's context."""
+
+
+def origin_of(error: BaseException) -> str:
+    """Return the class of an error and where it was raised, for a log.
+
+    Its message is left out: it may quote what an agent was told, and nobody has redacted that.
+    """
+    frames = "".join(traceback.format_tb(error.__traceback__)).rstrip()
+    cause = error.__cause__ or error.__context__
+    because = f", because of {type(cause).__name__}" if cause is not None else ""
+    return f"{type(error).__name__}{because}\n{frames}".rstrip()

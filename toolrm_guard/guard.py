@@ -25,6 +25,7 @@ from toolrm_guard.errors import (
     InvalidScore,
     ScorerTimeout,
     ScorerUnavailable,
+    origin_of,
 )
 from toolrm_guard.messages import parse_messages
 from toolrm_guard.policy import Policy, decide, is_blocked, judge, threshold_for
@@ -299,7 +300,7 @@ class Guard:
         except CouldNotJudge as exc:
             return (), _reason(exc)
         except Exception as exc:  # noqa: BLE001  # a plugged-in scorer's bug must not end the agent
-            _log.exception("scorer %r failed", self.scorer.name)
+            _log.error("scorer %r failed: %s", self.scorer.name, origin_of(exc))
             return (), _reason(ScorerUnavailable(f"{type(exc).__name__}: {exc}"))
         return tuple(scores), None
 
@@ -310,8 +311,8 @@ class Guard:
         try:
             async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                 text = await critic.critique(request, review.chosen, deadline)
-        except Exception:  # noqa: BLE001  # a critic is a refinement; the findings say it too
-            _log.warning("the critic had no critique; the findings stand in", exc_info=True)
+        except Exception as exc:  # noqa: BLE001  # a critic is a refinement; the findings say it too
+            _log.warning("the critic had no critique; the findings stand in: %s", origin_of(exc))
             return review
         text = text.strip() if isinstance(text, str) else ""
         return dataclasses.replace(review, critique=text) if text else review

@@ -26,11 +26,12 @@ OutcomeKind = Literal["execution", "task", "blocked", "human"]
 MAX_TEXT_CHARS = 200_000
 """A longer message is cut in the record, with a mark that says so."""
 
+_NOT_ASCII = re.compile("[^\x00-\x7f]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
 
     def to_json(self) -> str:
         """Return ASCII JSON, which every database takes and `model_validate_json` reads back.
@@ -38,7 +39,13 @@ class _Record(BaseModel):
         The whole record is cleaned here, because any of its texts may quote the model: a call id,
         a critique, the message of an error.
         """
-        return json.dumps(_clean(self.model_dump()), separators=(",", ":"))
+        try:
+            text = self.model_dump_json()
+        except ValueError:  # a lone surrogate, or an object that is no JSON
+            text = "\\u0000"
+        if "\\u0000" in text:
+            return json.dumps(_clean(self.model_dump()), separators=(",", ":"))
+        return text if text.isascii() else _NOT_ASCII.sub(_escaped, text)
 
 
 class CallRecord(_Record):
@@ -258,6 +265,10 @@ def _judged_arguments(call: Call) -> Any:
 
 def _written(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime.datetime) else repr(value)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return json.dumps(match[0])[1:-1]
 
 
 def _clean(value: object) -> Any:

@@ -12,7 +12,7 @@ from typing import Literal
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 
-from toolrm_guard.errors import ConfigurationError, InvalidConversationError
+from toolrm_guard.errors import ConfigurationError, InvalidConversationError, origin_of
 from toolrm_guard.guard import Guard
 from toolrm_guard.human import Answer, Inbox, ask, edited
 from toolrm_guard.review import Review
@@ -119,10 +119,10 @@ def _reviewed(reviewer: TurnReviewer, turn: OpenTurn) -> Steps[AIMessage]:
     """Return the turn, reviewed; in shadow what cannot be read is logged and passes as it is."""
     try:
         return (yield from reviewer.steps(turn.history, turn.proposal))
-    except ConfigurationError:
+    except ConfigurationError as exc:
         if not reviewer.guard.in_shadow or turn.proposal is None:
             raise
-        _log.exception("shadow: this turn could not be reviewed")
+        _log.error("shadow: this turn could not be reviewed: %s", origin_of(exc))
         return turn.proposal
 
 

@@ -19,6 +19,7 @@ from opentelemetry.trace import Span
 from toolrm_guard import tracing
 from toolrm_guard.budget import Allowance
 from toolrm_guard.drafts import ChatRunnable, adraw, draw
+from toolrm_guard.errors import origin_of
 from toolrm_guard.guard import Guard
 from toolrm_guard.tools import ToolSet
 
@@ -164,10 +165,10 @@ def _sparing(step: Draw) -> Iterator[None]:
         yield
     except GraphBubbleUp:
         raise  # LangGraph's control flow is no failure
-    except Exception:  # whatever a provider raises, one draft must not cost the turn
+    except Exception as exc:  # whatever a provider raises, one draft must not cost the turn
         if not step.optional:
             raise
-        _log.warning("no further draft came; the turn goes on without", exc_info=True)
+        _log.warning("no further draft came; the turn goes on without: %s", origin_of(exc))
 
 
 def _arguments(step: Judge, config: RunnableConfig) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from opentelemetry.util.types import AttributeValue
 
 from toolrm_guard import content, metrics, tracing
 from toolrm_guard.calls import Call
+from toolrm_guard.errors import origin_of
 from toolrm_guard.policy import Mode
 from toolrm_guard.records import ReviewRecord, clean_text
 from toolrm_guard.review import Review
@@ -128,8 +129,8 @@ class Telemetry:
 def _show_content(span: Span, record: Callable[[], ReviewRecord]) -> None:
     try:
         span.set_attributes(content.attributes_of(record()))
-    except Exception:  # noqa: BLE001  # a redactor of your own that fails shows nothing
-        _log.exception("the content of a review could not be redacted, so its span shows none")
+    except Exception as exc:  # noqa: BLE001  # a redactor of your own that fails shows nothing
+        _log.error("content could not be redacted, so its span shows none: %s", origin_of(exc))
 
 
 def _error_type(reason: str) -> str:

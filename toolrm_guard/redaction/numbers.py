@@ -102,7 +102,7 @@ NUMBERS: tuple[Detector, ...] = (
     Detector(
         kind="us_ssn",
         anchors=(),
-        pattern=re.compile(r"(?<![\w-])(?!000|666|9)\d{3}-(?!00)\d\d-(?!0000)\d{4}(?![\w-])"),
+        pattern=re.compile(r"(?<!\d)(?<!\d-)(?!000|666|9)\d{3}-(?!00)\d\d-(?!0000)\d{4}(?!-?\d)"),
     ),
 )
 """Numbers that give access to money, or are an identity."""

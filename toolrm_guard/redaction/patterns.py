@@ -31,12 +31,6 @@ class Detector:
     pattern: re.Pattern[str]
     narrow: Callable[[re.Match[str]], Iterable[Range]] | None = None
 
-    def may_match(self, text: str, lowered: str) -> bool:
-        """Tell cheaply whether `find` is worth calling."""
-        if self.anchors:
-            return any(anchor in lowered for anchor in self.anchors)
-        return self.pattern.search(text) is not None
-
     def find(self, text: str) -> list[Range]:
         """Return where secrets of this kind stand, in order; a placeholder is none."""
         group = "secret" if "secret" in self.pattern.groupindex else 0

@@ -10,6 +10,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from toolrm_guard.calls import canonical_json
@@ -81,7 +82,7 @@ class Redactor:
             ),
             finder,
         )
-        self._schemas: _Recent[bytes, dict[str, Schema]] = _Recent(64)
+        self._schemas: _Recent[bytes, _Tools] = _Recent(64)
         self._digests: _Recent[str, str] = _Recent(4096)
         self._told: _Recent[str, dict[str, str]] = _Recent(1024)
 
@@ -152,12 +153,14 @@ class Redactor:
 
     def _redact_review(self, record: ReviewRecord) -> ReviewRecord:
         data = record.model_dump()
-        schemas = self._sensitive(data["tools"])
+        tools = self._read(data["tools"])
+        schemas = tools.sensitive
         conversation = record.conversation_id or ""
         work = Substitution(self._scanner, self._told.get(conversation))
         for call in _calls(data):
             work.learn_call(call, schemas.get(call["name"]))
-        work.scan(strings(data))
+        rest = {key: value for key, value in data.items() if key != "tools"}
+        work.scan([*strings(rest), *tools.texts])
         if work.told:
             known = self._told.get(conversation) or {}
             self._told.put(conversation, dict([*known.items(), *work.told.items()][-_MOST_TOLD:]))
@@ -197,14 +200,30 @@ class Redactor:
             self._digests.put(call["digest"], clean["digest"])
         return clean
 
-    def _sensitive(self, tools: Sequence[Mapping[str, Any]]) -> dict[str, Schema]:
+    def _read(self, tools: Sequence[Mapping[str, Any]]) -> "_Tools":
+        """Return what tools mark and say; an agent offers the same ones every turn."""
         key = fingerprint(tools)
         known = self._schemas.get(key) if key is not None else None
         if known is None:
-            known = sensitive_schemas(tools)
+            texts = strings(tools)
+            found = [text for text in texts if self._scanner.find(text)]
+            known = _Tools(sensitive=sensitive_schemas(tools), texts=tuple(found))
             if key is not None:
                 self._schemas.put(key, known)
         return known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tools:
+    """What is to be known of the tools of a record.
+
+    Attributes:
+        sensitive: Parameters of those that mark any value, by name.
+        texts: Those of their texts that hold a secret.
+    """
+
+    sensitive: Mapping[str, Schema]
+    texts: tuple[str, ...]
 
 
 class _Recent(Generic[_K, _V]):

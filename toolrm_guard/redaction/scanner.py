@@ -37,6 +37,9 @@ class Scanner:
             detectors: In case of doubt about where a secret ends, the earlier one names it.
             finder: Finds more in a text, e.g. by a model.
         """
+        self._anchors = [
+            (anchor, index) for index, d in enumerate(detectors) for anchor in d.anchors
+        ]
         self._detectors = detectors
         self._finder = finder
         self._clean: OrderedDict[str, None] = OrderedDict()
@@ -53,9 +56,9 @@ class Scanner:
     def find_all(self, texts: Iterable[str]) -> dict[str, list[Found]]:
         """Return the secrets of those texts that hold any."""
         fresh = self.fresh(texts)
-        joined = _JOINT.join(fresh)
-        lowered = joined.lower()
-        likely = [d for d in self._detectors if d.may_match(joined, lowered)]
+        if not fresh:
+            return {}
+        likely = self._likely(_JOINT.join(fresh))
         found = {}
         for text in fresh:
             spans = self._find_in(text, likely)
@@ -65,12 +68,22 @@ class Scanner:
                 self._remember(text)
         return found
 
+    def _likely(self, text: str) -> list[Detector]:
+        """Return the detectors that may find something, looking for their literals alone."""
+        lowered = text.lower()
+        hit = {index for anchor, index in self._anchors if anchor in lowered}
+        return [
+            detector
+            for index, detector in enumerate(self._detectors)
+            if index in hit or (not detector.anchors and detector.pattern.search(text))
+        ]
+
     def _find_in(self, text: str, likely: Sequence[Detector]) -> list[Found]:
         lowered = text.lower() if likely else ""
         every = [
             Found(start, end, detector.kind)
             for detector in likely
-            if detector.may_match(text, lowered)
+            if not detector.anchors or any(anchor in lowered for anchor in detector.anchors)
             for start, end in detector.find(text)
         ]
         if self._finder is not None:

@@ -143,17 +143,19 @@ def hidden_id(identifier: str) -> str:
     return f"<redacted:id:{digest[:16]}>"
 
 
-def strings(value: Any) -> Iterable[str]:
-    """Yield every text of plain data, keys and long numbers included."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            if key != "digest":
-                yield str(key)
-                yield from strings(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from strings(item)
-    elif isinstance(value, int) and abs(value) >= _LONG_NUMBER:
-        yield str(value)
+def strings(value: object) -> list[str]:
+    """Return every text of plain data, keys and long numbers included; digests are none."""
+    found: list[str] = []
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            found.append(item)
+        elif isinstance(item, dict):
+            found.extend(item)
+            waiting.extend(v for k, v in item.items() if v is not None and k != "digest")
+        elif isinstance(item, list):
+            waiting.extend(item)
+        elif isinstance(item, int) and abs(item) >= _LONG_NUMBER:
+            found.append(str(item))
+    return found

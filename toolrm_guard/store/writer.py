@@ -3,13 +3,13 @@
 import logging
 import threading
 import time
-import traceback
 from collections.abc import Sequence
 
 from sqlalchemy import Table, insert
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from toolrm_guard.errors import origin_of
 from toolrm_guard.store.queue import Build, EntryQueue
 from toolrm_guard.store.tables import Rows, Values, calls, outcomes, reviews, rows_of
 
@@ -42,7 +42,12 @@ class Writer:
 
     def _run(self) -> None:
         while batch := self._queue.take():
-            rows = [row for build in batch if (row := _built(build)) is not None]
+            rows = []
+            for build in batch:
+                row = _built(build)
+                if row is not None:
+                    rows.append(row)
+                time.sleep(0)  # let the agent have the interpreter, which else it gets every 5 ms
             written = self._write(rows) if rows else 0
             self._queue.settle(written=written, failed=len(batch) - written)
 
@@ -85,12 +90,7 @@ def _built(build: Build) -> Rows | None:
     try:
         return rows_of(build())
     except Exception as exc:  # noqa: BLE001  # the writer outlives any one entry; the loss is counted
-        # Not the message of the error: it may quote the record, which nobody has redacted.
-        where = traceback.extract_tb(exc.__traceback__)[-1]
-        _log.error(
-            "a trace entry could not be built and is lost: %s at %s:%s",
-            type(exc).__name__, where.filename, where.lineno,
-        )  # fmt: skip
+        _log.error("a trace entry could not be built and is lost: %s", origin_of(exc))
         return None
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 import sqlite3
 import subprocess
 import sys
@@ -10,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from tests.unit.conftest import TOOLS, proposal
 from toolrm_guard import FakeScorer, Guard, Policy, TraceStore
-from toolrm_guard.errors import StoreError
+from toolrm_guard.errors import ConfigurationError, StoreError
 from toolrm_guard.store import StoreHealth
 
 
@@ -252,3 +254,67 @@ def test_a_review_names_the_weights_that_judged(store_url: str) -> None:
             Guard(scorer, store=store).review("Read", TOOLS, ["text"])
         store.flush()
         assert [r.scorer_fingerprint for r in store.reviews()] == [None, "sha256:1"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"call_id": 7}, "call_id is int '7'; give text"),
+        ({"ok": "yes"}, "ok is 'yes'"),
+        ({"kind": "refund"}, "kind 'refund' is none of execution, task, blocked, human"),
+        ({"label": "x" * 101}, "101 characters"),
+        ({"content": {"a": 1}}, "content is dict"),
+        ({"latency_ms": -1.0}, "latency_ms is -1.0"),
+        ({"latency_ms": math.nan}, "latency_ms is nan"),
+        ({"conversation_id": 3}, "conversation_id is int"),
+    ],
+)
+@pytest.mark.parametrize("stored", [True, False])
+def test_an_outcome_that_cannot_be_right_is_told_at_once(
+    tmp_path: Path, wrong: Any, says: str, stored: bool
+) -> None:
+    guard = guard_with(tmp_path / "t.db") if stored else Guard(FakeScorer(lambda r: [0.9]))
+    with pytest.raises(ConfigurationError, match=re.escape(says)):
+        guard.record_outcome(**{"call_id": "c1", "ok": True, **wrong})
+    if guard.store is not None:
+        guard.store.close()
+        guard.record_outcome("c1", ok=True)  # a store that is closed is no reason to raise
+        assert guard.store.dropped == 1
+
+
+def test_what_is_known_later_is_recorded_in_words_of_ones_own(store_url: str) -> None:
+    with TraceStore(store_url) as store:
+        guard = guard_with(store)
+        for label in ("task_solved", "user_complained", "refund_issued"):
+            guard.record_outcome("c1", ok=label == "task_solved", label=label, content="a note")
+        assert store.flush()
+        assert [o.label for o in store.outcomes("c1")] == [
+            "task_solved", "user_complained", "refund_issued",
+        ]  # fmt: skip
+        assert {(o.kind, o.content) for o in store.outcomes("c1")} == {("task", "a note")}
+
+
+def test_a_server_that_goes_away_and_comes_back_costs_no_record(postgres_url: str) -> None:
+    with TraceStore(postgres_url) as store:
+        guard = guard_with(store)
+        guard.record_outcome("before", ok=True)
+        assert store.flush()
+        engine = create_engine(postgres_url)
+        with engine.connect() as connection:
+            others = text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+            )
+            connection.execute(others)
+        engine.dispose()
+        guard.record_outcome("after", ok=True)
+        assert store.flush()
+        assert [o.call_id for o in store.outcomes()] == ["before", "after"]
+
+
+def test_every_commit_is_synced_on_request(tmp_path: Path) -> None:
+    for asked, level in (("normal", 1), ("full", 2)):
+        with TraceStore(tmp_path / f"{asked}.db", synchronous=asked) as store:  # type: ignore[arg-type]
+            with store._engine.connect() as connection:
+                assert connection.execute(text("PRAGMA synchronous")).scalar() == level
+                assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
