@@ -259,9 +259,11 @@ async def misbehaving(fault: Scenario, seed: int) -> AsyncIterator[str]:
 
     running = [await asyncio.to_thread(start_it)]
 
+    ending = asyncio.Event()
+
     async def keep_killing() -> None:
         rng = random.Random(seed)
-        while True:
+        while not ending.is_set():
             await asyncio.sleep(rng.uniform(0.3, 0.9))
             stop(running[0])
             await asyncio.sleep(rng.uniform(0.0, 0.3))
@@ -272,8 +274,8 @@ async def misbehaving(fault: Scenario, seed: int) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         if killer is not None:
-            killer.cancel()
-            await asyncio.gather(killer, return_exceptions=True)
+            ending.set()
+            await killer  # not cancelled: it may be starting one, which must not be left behind
         stop(running[0])
 
 

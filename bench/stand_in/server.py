@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import random
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -52,9 +53,9 @@ class StandIn:
     def __post_init__(self) -> None:
         self._chance = random.Random(self.seed)
 
-    async def serve(self, port: int = 0) -> asyncio.Server:
+    async def serve(self, port: int = 0, *, tls: ssl.SSLContext | None = None) -> asyncio.Server:
         """Return a server that listens on loopback; a port of 0 takes a free one."""
-        return await asyncio.start_server(self._connection, "127.0.0.1", port)
+        return await asyncio.start_server(self._connection, "127.0.0.1", port, ssl=tls)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -25,6 +25,10 @@ _SERVER_BUSY = {408, 409, 425, 429}
 Form = TypeVar("Form", bound=BaseModel)
 
 
+class ServerLost(ScorerUnavailable):
+    """There was no answer; whatever answers at this address next may be another server."""
+
+
 class HttpRefusal(ScorerRefused):
     """A server refused a request.
 
@@ -138,7 +142,8 @@ class JsonServer:
         """Return what the server answers.
 
         Raises:
-            ScorerUnavailable: If it cannot be reached, or fails.
+            ServerLost: If it cannot be reached, or ends the connection.
+            ScorerUnavailable: If it fails.
             HttpRefusal: If it refuses the request.
             InvalidScore: If it answers in another form.
         """
@@ -155,9 +160,9 @@ class JsonServer:
         try:
             status, answer = await self._exchange(self._client, request)
         except httpx.ConnectError as exc:
-            raise ScorerUnavailable(f"{self.url} cannot be reached: {exc}") from exc
+            raise ServerLost(f"{self.url} cannot be reached: {exc}") from exc
         except httpx.RequestError as exc:
-            raise ScorerUnavailable(f"{self.url}{path}: {type(exc).__name__}: {exc}") from exc
+            raise ServerLost(f"{self.url}{path}: {type(exc).__name__}: {exc}") from exc
         if status >= 500 or status in _SERVER_BUSY:
             said = self._excerpt(answer)[:300]
             raise ScorerUnavailable(f"{self.url}{path} answers {status}: {said}")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from toolrm_guard.errors import InvalidScore, ScorerRefused, ScorerUnavailable
-from toolrm_guard.scorers.json_server import Connection, JsonServer
+from toolrm_guard.scorers.json_server import Connection, JsonServer, ServerLost
 from toolrm_guard.serving.groups import Group, Ids
 
 
@@ -73,8 +73,8 @@ class VllmServer:
     async def send(self, groups: Sequence[Group]) -> list[list[float]]:
         """Return one reward per candidate; what is not a number comes as NaN.
 
-        A server that failed is checked again before it is believed: another model may have taken
-        its place.
+        A server that was lost is checked again before it is believed: another may have taken its
+        place. One that fails but stays is not: it names its model in every answer.
 
         Raises:
             ScorerUnavailable: If it cannot be reached, fails, or is another model.
@@ -86,10 +86,11 @@ class VllmServer:
         inputs = [group.prompt + suffix for group in groups for suffix in group.suffixes]
         try:
             rewards = iter(await self._classify(inputs))
-        except (ScorerUnavailable, InvalidScore) as exc:
+        except ServerLost:
             self._checked = False
-            if isinstance(exc, ScorerRefused):
-                await self._check_model()  # if another model stands here now, that is the reason
+            raise
+        except ScorerRefused:
+            await self._check_model()  # if another model stands here now, that is the reason
             raise
         return [[next(rewards) for _ in group.suffixes] for group in groups]
 

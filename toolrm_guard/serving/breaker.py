@@ -7,12 +7,16 @@ from typing import Literal
 BreakerState = Literal["closed", "open", "half_open"]
 
 
+MAX_DOUBLING = 8
+"""A server that is back is noticed within eight seconds by default, for a review each try."""
+
+
 class Breaker:
     """Counts failures in a row and says whether the server may be asked.
 
     Closed lets everything through. After `failures` in a row it opens for `cooldown_s`, then lets
-    one request through: its success closes it, its failure doubles the cooldown up to
-    `max_cooldown_s`.
+    one request through: its success closes it, its failure doubles the cooldown, up to
+    `MAX_DOUBLING` times the first.
     """
 
     def __init__(
@@ -20,13 +24,12 @@ class Breaker:
         *,
         failures: int = 5,
         cooldown_s: float = 1.0,
-        max_cooldown_s: float = 30.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start closed."""
         self._limit = failures
         self._first_cooldown_s = self._cooldown_s = cooldown_s
-        self._max_cooldown_s = max(cooldown_s, max_cooldown_s)
+        self._max_cooldown_s = MAX_DOUBLING * cooldown_s
         self._clock = clock
         self._failed = 0
         self._open_until: float | None = None

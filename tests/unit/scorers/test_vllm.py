@@ -343,3 +343,37 @@ def test_it_loads_no_torch(folder: Path) -> None:
         "assert not {'torch', 'transformers', 'lightgbm'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+async def test_a_server_that_fails_now_and_then_is_not_checked_again_each_time(
+    folder: Path,
+) -> None:
+    server = Answering(lambda body: httpx.Response(503, text="busy"))
+    made = scorer(folder, server)
+    for candidate in (RIGHT, WRONG, TEXT):
+        with pytest.raises(ScorerUnavailable, match="503"):
+            await made.score([ask(candidate)], None)
+    checks = [request for request in server.requests if request.url.path == "/v1/models"]
+    assert len(checks) == 1
+
+
+async def test_a_server_that_was_lost_is_checked_before_it_is_believed_again(
+    folder: Path,
+) -> None:
+    class Lost(FakeVllm):
+        is_lost = False
+
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if self.is_lost:
+                raise httpx.ConnectError("connection refused")
+            return await super().handle_async_request(request)
+
+    server = Lost()
+    made = scorer(folder, server)
+    await made.score([ask(RIGHT)], None)
+    server.is_lost = True
+    with pytest.raises(ScorerUnavailable, match="cannot be reached"):
+        await made.score([ask(WRONG)], None)
+    server.is_lost, server.max_model_len = False, 1_024
+    with pytest.raises(ScorerRefused, match="--max-model-len"):
+        await made.score([ask(WRONG)], None)
