@@ -166,6 +166,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     grid.add_argument("--budget", type=float, default=20.0, metavar="MINUTES", help="default 20")
     grid.add_argument("--vllm", metavar="URL", help="a server of the same model in float32")
     grid.add_argument("--vllm-no-prefix", metavar="URL", help="one without prefix caching")
+    for name in ("--vllm-pid", "--vllm-no-prefix-pid"):
+        grid.add_argument(name, type=positive, help="of the server, to state its processor time")
     grid.add_argument("--band", type=float, default=0.5, help="of the cascade (default 0.5)")
     arguments = parser.parse_args(argv)
     if arguments.grid and arguments.disc is None:

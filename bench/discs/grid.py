@@ -27,11 +27,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure, print and write."""
     torch.set_num_threads(1)
     console = Console(stderr=True)
-    servers = {"vLLM": arguments.vllm, "vLLM, no prefix cache": arguments.vllm_no_prefix}
+    asked = {
+        "vLLM": (arguments.vllm, arguments.vllm_pid),
+        "vLLM, no prefix cache": (arguments.vllm_no_prefix, arguments.vllm_no_prefix_pid),
+    }
+    servers = {name: server for name, server in asked.items() if server[0]}
     rounds = Rounds(
         arguments.disc,
         arguments.candidates,
-        {name: url for name, url in servers.items() if url},
+        servers,
         arguments.band,
     )
     setup: Row = {
@@ -39,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         "contexts": list(arguments.contexts),
         "candidates": list(arguments.candidates),
         "band": arguments.band,
-        "servers": sorted(name for name, url in servers.items() if url),
+        "servers": sorted(servers),
         "dtype": "float32",
         "threads": 1,
     }

@@ -1,7 +1,7 @@
 """Rounds of measurements: in each, every way scores the same new conversation, in random order."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,7 @@ class Sample:
         way: What was timed.
         round: Samples of one round and context are of one conversation.
         wall_ms: On the wall.
-        cpu_ms: Processor time of this process; of a server's work it knows nothing.
+        cpu_ms: Processor time of this process, or of the server's; None if it is not known.
         unique: Unique tokens computed; None for ways that have no such number.
         needed_wall_ms: What these would take at the matrix rate measured around them.
         needed_cpu_ms: The same in processor time.
@@ -76,13 +76,19 @@ class _Cell:
 class Rounds:
     """The ways over one model."""
 
-    def __init__(self, folder: Path, sizes: Sequence[int], servers: dict[str, str], band: float):
+    def __init__(
+        self,
+        folder: Path,
+        sizes: Sequence[int],
+        servers: Mapping[str, tuple[str, int | None]],
+        band: float,
+    ) -> None:
         """Load the model: once as transformers computes it, once for `local`, once for `cascade`.
 
         Args:
             folder: A ToolRM-Disc.
             sizes: Numbers of candidates.
-            servers: Addresses of vLLM servers of the same model, by what they are called.
+            servers: Address and process of vLLM servers of the same model, by name.
             band: Of the cascade of `lite` and `local`.
         """
         disc = load_disc(folder)
@@ -94,7 +100,7 @@ class Rounds:
         self._lite = LiteModel.load()
         self._second = LocalScorer(folder)
         self._cascade = CascadeScorer("lite", self._second, band=band)
-        self._servers = {name: Vllm(url) for name, url in servers.items()}
+        self._servers = {name: Vllm(*server) for name, server in servers.items()}
 
     def seconds_per_token(self) -> float:
         """Return what one token costs one by one, from a short try."""
@@ -206,20 +212,24 @@ class Rounds:
         server, size = self._servers[name], cell.size
         talk = cell.talk.opened_anew(f"{name} {size}")
         one = self._engine.encode(talk.first(size))
-        started = Clock.now()
-        rewards = server(one)
-        cold = started.since
+        rewards, cold, cold_cpu_ms = _timed(server, one)
         two = self._engine.encode(talk.second(size, rewards.index(max(rewards))))
-        started = Clock.now()
-        later = server(two)
-        second = started.since
-        for way, took, input_, found in (
-            (name, cold, one, rewards),
-            (f"{name}, second turn", second, two, later),
+        later, second, second_cpu_ms = _timed(server, two)
+        for way, took, cpu_ms, input_, found in (
+            (name, cold, cold_cpu_ms, one, rewards),
+            (f"{name}, second turn", second, second_cpu_ms, two, later),
         ):
             expected = ways.local(self._engine, input_)
             error = max(abs(a - b) for a, b in zip(found, expected, strict=True))
-            cell.add(way, took, cpu_ms=None, error=error)
+            cell.add(way, took, cpu_ms=cpu_ms, error=error)
+
+
+def _timed(server: Vllm, one: DiscInput) -> tuple[Rewards, Clock, float | None]:
+    """Return a server's rewards, the time here, and its own processor time."""
+    before, started = server.cpu_ms(), Clock.now()
+    rewards = server(one)
+    took, after = started.since, server.cpu_ms()
+    return rewards, took, None if before is None or after is None else after - before
 
 
 def _checked(sample: Sample, rewards: Rewards, expected: Rewards) -> Sample:

@@ -1,7 +1,10 @@
 """The ways of scoring a decision that are compared. All but `lite` get the same token ids."""
 
 import asyncio
+import os
 from collections.abc import Sequence
+from glob import glob
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -42,15 +45,28 @@ def local(engine: Engine, one: DiscInput) -> Rewards:
 class Vllm:
     """One request to `/classify` with all candidates of a decision."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, pid: int | None) -> None:
         """Connect.
+
+        Args:
+            url: Of the server, with or without `/v1`.
+            pid: Of its first process, if it runs on this machine: with its session's processor
+                time the comparison holds on a machine that is not idle, too.
 
         Raises:
             httpx.HTTPError: If there is no server.
         """
+        self._session = None if pid is None else os.getsid(pid)
         self._client = httpx.Client(base_url=url.rstrip("/").removesuffix("/v1"), timeout=300)
         found = self._client.get("/v1/models").raise_for_status().json()
         self._model = found["data"][0]["id"]
+
+    def cpu_ms(self) -> float | None:
+        """Return the processor time of the server's processes so far (Linux, in steps of 10 ms)."""
+        if self._session is None:
+            return None
+        ticks = sum(_ticks(Path(path), self._session) for path in glob("/proc/[0-9]*/stat"))
+        return ticks * 1e3 / os.sysconf("SC_CLK_TCK")
 
     def __call__(self, one: DiscInput) -> Rewards:
         """Return the raw logits."""
@@ -62,6 +78,15 @@ class Vllm:
         reply = self._client.post("/classify", json=asked).raise_for_status().json()
         rows = sorted(reply["data"], key=lambda row: row["index"])
         return [float(row["probs"][0]) for row in rows]
+
+
+def _ticks(path: Path, session: int) -> int:
+    """Return user and system time of a process of that session, else 0; see proc(5)."""
+    try:
+        fields = path.read_text().rpartition(")")[2].split()
+    except OSError:  # it has ended
+        return 0
+    return int(fields[11]) + int(fields[12]) if int(fields[3]) == session else 0
 
 
 def cascade(scorer: CascadeScorer, request: ScoreRequest) -> bool:

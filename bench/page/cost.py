@@ -73,9 +73,8 @@ def grid(runs: Sequence[Run]) -> str:
         html.paragraph(
             "Milliseconds of one decision on one core, with token ids given. Large numbers are "
             "medians, small ones the smallest and the largest of n rounds. Processor time leaves "
-            "out what other programs took of the core; of a server's work it knows nothing. Needed "
-            "is what the unique tokens would take at the rate of matrix products that was measured "
-            "in the same round."
+            "out what other programs took of the core. Needed is what the unique tokens would take "
+            "at the rate of matrix products that was measured in the same round."
         )
     ]
     for run in runs:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import pytest
 from tokenizers import Tokenizer
@@ -13,11 +14,14 @@ from bench import latency
 from bench.discs.conversations import conversation
 from bench.discs.grid import summary
 from bench.discs.rounds import COLD, ONE_BY_ONE, SECOND, Sample
+from bench.discs.ways import one_by_one
 from bench.discs.work import unique_work
 from tests.support.disc import sealed, tiny_folder
+from tests.support.serving import serving
 from toolrm_guard.disc_prompt import DiscInput
 from toolrm_guard.embedded.weights import ensure_smollm2
 from toolrm_guard.prompt import render_prompt
+from toolrm_guard.scorers.disc_model import load_disc
 from toolrm_guard.scorers.turn_tokens import TurnTokens
 
 
@@ -58,6 +62,31 @@ def test_all_ways_are_timed_in_each_round_and_a_run_goes_on_where_it_was(
     assert rows[3, COLD]["largest_error"] < 1e-5
     assert rows[3, COLD]["over_needed"] > 1
     assert "one by one" in capsys.readouterr().out
+
+
+def test_a_server_is_timed_with_its_own_processor_time_and_must_score_alike(
+    disc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, shift = load_disc(disc).model, 0.0
+
+    def answer(body: dict[str, Any]) -> tuple[int, Any]:
+        if not body:
+            return 200, {"data": [{"id": "tiny"}]}
+        assert (body["model"], body["use_activation"]) == ("tiny", False)
+        rewards = [one_by_one(model, ids) + shift for ids in body["input"]]
+        rows = [{"index": k, "probs": [reward]} for k, reward in enumerate(rewards)]
+        return 200, {"data": rows[::-1]}
+
+    with serving(answer) as server:
+        asked = ("--repeat", "1", "--vllm", server.url, "--vllm-pid", str(os.getpid()))
+        assert grid(disc, tmp_path / "served.json", *asked) == 0
+        shift = 0.01
+        assert grid(disc, tmp_path / "shifted.json", *asked) == 1
+    assert "vLLM: a reward differs by 0.01 from one by one" in capsys.readouterr().err
+    rows = json.loads((tmp_path / "served.json").read_text())["rows"]
+    served = {row["way"]: row for row in rows if row["candidates"] == 3}
+    assert served["vLLM"]["cpu_ms"] >= 0
+    assert served["vLLM, second turn"]["largest_error"] < 1e-4
 
 
 def test_a_file_of_another_setup_and_a_budget_of_nothing_are_told(
