@@ -162,6 +162,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     grid.add_argument("--grid", action="store_true", help="compare ways of scoring with one model")
     grid.add_argument("--disc", type=Path, metavar="FOLDER", help="a ToolRM-Disc; needed")
     grid.add_argument("--contexts", type=_numbers, default=(200, 600, 1500), metavar="TOKENS,...")
+    grid.add_argument(
+        "--padded",
+        type=_numbers,
+        default=(8,),
+        metavar="N,...",
+        help="of which a padded batch is timed: it takes as long as one by one (default 8)",
+    )
     grid.add_argument("--repeat", type=positive, default=5, help="rounds (default 5)")
     grid.add_argument("--budget", type=float, default=20.0, metavar="MINUTES", help="default 20")
     grid.add_argument("--vllm", metavar="URL", help="a server of the same model in float32")

@@ -35,13 +35,15 @@ def run(arguments: argparse.Namespace) -> int:
     rounds = Rounds(
         arguments.disc,
         arguments.candidates,
-        servers,
-        arguments.band,
+        padded=arguments.padded,
+        servers=servers,
+        band=arguments.band,
     )
     setup: Row = {
         "model": rounds.fingerprint,
         "contexts": list(arguments.contexts),
         "candidates": list(arguments.candidates),
+        "padded": list(arguments.padded),
         "band": arguments.band,
         "servers": sorted(servers),
         "dtype": "float32",

@@ -80,6 +80,8 @@ class Rounds:
         self,
         folder: Path,
         sizes: Sequence[int],
+        *,
+        padded: Sequence[int],
         servers: Mapping[str, tuple[str, int | None]],
         band: float,
     ) -> None:
@@ -88,6 +90,7 @@ class Rounds:
         Args:
             folder: A ToolRM-Disc.
             sizes: Numbers of candidates.
+            padded: Those of which a padded batch is timed, too.
             servers: Address and process of vLLM servers of the same model, by name.
             band: Of the cascade of `lite` and `local`.
         """
@@ -97,6 +100,7 @@ class Rounds:
         self._arithmetic = Arithmetic(self._model)
         self._engine = Engine(load_disc(folder), cache_tokens=CACHE_TOKENS)
         self._sizes = tuple(sizes)
+        self._padded = tuple(size for size in padded if size in sizes)
         self._lite = LiteModel.load()
         self._second = LocalScorer(folder)
         self._cascade = CascadeScorer("lite", self._second, band=band)
@@ -114,9 +118,10 @@ class Rounds:
         """Return about how many tokens all ways together compute in a round."""
         most, suffix = max(self._sizes), 62
         alone = most * (context + suffix)
-        batches = sum(n * (context + suffix) for n in self._sizes if n > 1)
+        batches = sum(n * (context + suffix) for n in self._padded)
+        served = len(self._servers) * sum(2 * n * (context + suffix) for n in self._sizes)
         shared = sum(3 * context + 3 * n * suffix for n in self._sizes)
-        return alone + batches + shared + len(self._servers) * batches
+        return alone + batches + shared + served
 
     def run(self, context: int, number: int, seed: int) -> list[Sample]:
         """Return the samples of one round at one length.
@@ -150,7 +155,7 @@ class Rounds:
     def _tasks(self, cell: _Cell) -> "list[partial[None]]":
         tasks = [partial(task, cell) for task in (self._time_lite, self._time_cascade)]
         tasks.append(partial(self._time_local, cell))
-        if cell.size > 1:
+        if cell.size in self._padded:
             tasks.append(partial(self._time_padded, cell))
         return tasks + [partial(self._time_server, name, cell) for name in self._servers]
 

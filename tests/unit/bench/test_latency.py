@@ -39,7 +39,17 @@ def all_cores() -> Iterator[None]:
 
 
 def grid(disc: Path, out: Path, *more: str) -> int:
-    asked = ["--grid", "--disc", str(disc), "--contexts", "250", "--candidates", "1,3"]
+    asked = [
+        "--grid",
+        "--disc",
+        str(disc),
+        "--contexts",
+        "250",
+        "--candidates",
+        "1,3",
+        "--padded",
+        "3",
+    ]
     return latency.main([*asked, "--json", str(out), *more])
 
 
