@@ -305,7 +305,8 @@ class _Job:
 
     def check(self) -> None:
         """Raise if nobody waits for the result any more."""
-        if self.stop.is_set() or (self._deadline and time.monotonic() > self._deadline):
+        late = self._deadline is not None and time.monotonic() > self._deadline
+        if late or self.stop.is_set():
             raise ScorerTimeout("the deadline passed before every candidate had a score")
 
 
