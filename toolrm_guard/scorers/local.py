@@ -12,6 +12,7 @@ import asyncio
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -47,6 +48,10 @@ PASS_TOKENS = 1024
 TREE_TOKENS = 512
 """Candidates' tokens in one segment: every one of them is computed against every other."""
 
+KEPT_TOKENS = 4096
+"""Candidates' tokens of a decision that are kept until it is done, and then remembered. Beyond it
+they take turns in the same memory: 64 long candidates would need gigabytes."""
+
 
 class LocalScorer:
     """The scorer; safe to use from any event loop, and computes one call at a time."""
@@ -80,7 +85,8 @@ class LocalScorer:
         self._card = disc.card
         self._dtype = dtype
         self._engine = Engine(disc, cache_tokens=cache_tokens)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="toolrm-guard-local")
+        self._thread = _one_thread()
+        _made.add(self)
 
     @property
     def thresholds(self) -> Mapping[ThresholdKind, float]:
@@ -231,6 +237,7 @@ class _Decision:
         input: Its ids.
         state: Keys and values: of the prompt, then of each tree of suffixes.
         done: How many tokens of the prompt have their keys and values.
+        kept: Whether each tree has slots of its own.
         parts: What there is to compute, in order.
         found: Rewards by suffix.
         slots: By suffix, where its keys and values stand.
@@ -239,6 +246,7 @@ class _Decision:
     input: DiscInput
     state: Tensor
     done: int
+    kept: bool
     parts: list[_Part] = field(default_factory=list)
     found: dict[Ids, float] = field(default_factory=dict)
     slots: dict[Ids, list[int]] = field(default_factory=dict)
@@ -253,10 +261,12 @@ class _Decision:
             tree = TokenTree()
             trees.append((tree, {suffix: tree.add(suffix) for suffix in group}))
         prompt = len(one.prompt)
-        state = model.state(prompt + sum(len(tree.tokens) for tree, _ in trees))
+        sizes = [len(tree.tokens) for tree, _ in trees]
+        kept = sum(sizes) <= KEPT_TOKENS
+        state = model.state(prompt + (sum(sizes) if kept else max(sizes)))
         if pieces:
             torch.cat(pieces, dim=3, out=state[:, :, :, :known])
-        decision = cls(one, state, known)
+        decision = cls(one, state, known, kept)
         decision.parts += [
             _Part(decision, segment) for segment in prompt_segments(state, one.prompt, known)
         ]
@@ -265,7 +275,7 @@ class _Decision:
             decision.parts.append(
                 _Part(decision, tree_segment(state, tree, prompt, slot), ends, tree)
             )
-            slot += len(tree.tokens)
+            slot += len(tree.tokens) if kept else 0
         return decision
 
     @property
@@ -280,7 +290,7 @@ class _Decision:
             return
         rewards = model.rewards(hidden[list(part.ends.values())])
         self.found.update(zip(part.ends, rewards, strict=True))
-        for suffix, end in part.ends.items():
+        for suffix, end in part.ends.items() if self.kept else ():
             self.slots[suffix] = [part.segment.slot + node for node in part.tree.path(end)]
 
     def remember(self, cache: PrefixCache) -> None:
@@ -308,6 +318,23 @@ class _Job:
         late = self._deadline is not None and time.monotonic() > self._deadline
         if late or self.stop.is_set():
             raise ScorerTimeout("the deadline passed before every candidate had a score")
+
+
+def _one_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="toolrm-guard-local")
+
+
+_made: "weakref.WeakSet[LocalScorer]" = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """Give scorers a thread of this process: theirs stays in the parent."""
+    for scorer in _made:
+        scorer._thread = _one_thread()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _filled(parts: list[_Part]) -> tuple[list[_Part], list[_Part]]:

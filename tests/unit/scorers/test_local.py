@@ -1,8 +1,10 @@
 """`local` gives the rewards of one-by-one scoring, whatever it remembers and packs."""
 
 import asyncio
+import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -78,11 +80,13 @@ DECISIONS = st.builds(
 )
 @given(
     calls=st.lists(st.lists(DECISIONS, max_size=3), max_size=2),
-    sizes=st.tuples(st.integers(3, 30), st.integers(10, 60), st.integers(5, 60)),
+    sizes=st.tuples(
+        st.integers(3, 30), st.integers(10, 60), st.integers(5, 60), st.sampled_from([0, 40, 999])
+    ),
 )
 def test_rewards_are_those_of_one_by_one_scoring_whatever_was_asked_before(
     calls: list[list[DiscInput]],
-    sizes: tuple[int, int, int],
+    sizes: tuple[int, int, int, int],
     engine: Engine,
     expected: Rewards,
     monkeypatch: pytest.MonkeyPatch,
@@ -90,6 +94,7 @@ def test_rewards_are_those_of_one_by_one_scoring_whatever_was_asked_before(
     monkeypatch.setattr(shared_prefix, "BLOCK_TOKENS", sizes[0])
     monkeypatch.setattr(local, "PASS_TOKENS", sizes[1])
     monkeypatch.setattr(local, "TREE_TOKENS", sizes[2])
+    monkeypatch.setattr(local, "KEPT_TOKENS", sizes[3])
     for call in calls:  # few token ids: prompts begin alike, and continue each other
         found = engine.rewards_of(call, nothing)
         assert found == [pytest.approx(expected(one), abs=1e-5) for one in call]
@@ -324,3 +329,22 @@ def test_what_is_remembered_can_be_freed(tiny: Path) -> None:
     assert scorer._engine._cache.held > 100
     scorer.forget()
     assert scorer._engine._cache.held == 0
+
+
+def test_a_forked_process_scores_on(tiny: Path) -> None:
+    scorer = LocalScorer(tiny)
+    [[before]] = asyncio.run(scorer.score([ask(RIGHT)], None))
+    reading, writing = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that threads and forks do not mix is the point here
+        child = os.fork()
+    if child == 0:
+        try:
+            [[after]] = asyncio.run(scorer.score([ask(RIGHT)], time.monotonic() + 20))
+            os.write(writing, f"{after.reward}".encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with os.fdopen(reading) as said:
+        assert float(said.read()) == pytest.approx(before.reward, abs=1e-5)
