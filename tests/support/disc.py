@@ -19,10 +19,10 @@ from transformers import (
 )
 
 from toolrm_guard.embedded.folder import MANIFEST, ensure_folder
-from toolrm_guard.embedded.weights import cache_home, ensure_smollm2
+from toolrm_guard.embedded.weights import cache_home, ensure_smollm2, quiet_transformers
 from toolrm_guard.scorers.disc_card import EMBEDDED_BASE
 from toolrm_guard.scorers.disc_folder import seal
-from toolrm_guard.scorers.disc_model import export_disc, quiet_transformers
+from toolrm_guard.scorers.disc_model import export_disc
 from toolrm_guard.scorers.reward_map import RewardMap
 
 REWARD_MAP = RewardMap(

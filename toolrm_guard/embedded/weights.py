@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
@@ -74,7 +75,7 @@ def load_smollm2() -> tuple[LlamaForCausalLM, Any]:
         ConfigurationError: As `ensure_smollm2`.
     """
     folder = ensure_smollm2()
-    with _quiet_transformers():
+    with quiet_transformers():
         model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(folder)
     return model.eval(), tokenizer
@@ -150,7 +151,7 @@ def check_sha256(path: Path, expected: str) -> None:
 def _convert(gguf: Path, folder: Path) -> None:
     """Write a transformers folder (fp32) and mend what transformers' GGUF loader gets wrong."""
     # The loader's own progress bar heeds no setting; ours is bound to the real stderr.
-    with _quiet_transformers(), redirect_stderr(io.StringIO()):
+    with quiet_transformers(), redirect_stderr(io.StringIO()):
         loaded = AutoModelForCausalLM.from_pretrained(
             gguf.parent, gguf_file=gguf.name, dtype=torch.float32
         )
@@ -172,12 +173,17 @@ def _convert(gguf: Path, folder: Path) -> None:
 
 
 @contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Turn progress bars off: ours is shown instead, and loading takes a second."""
+def quiet_transformers() -> Iterator[None]:
+    """Silence bars, and reports on what a base lacks: we show and check that ourselves."""
     shown = transformers_logging.is_progress_bar_enabled()
+    level = transformers_logging.get_verbosity()
     transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
+        transformers_logging.set_verbosity(level)
         if shown:
             transformers_logging.enable_progress_bar()

@@ -5,9 +5,6 @@ export_disc("runs/disc", "runs/served") # always a full model
 """
 
 import copy
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,9 +13,9 @@ from typing import Any, Literal
 import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
-from transformers import logging as transformers_logging
 
 from toolrm_guard.embedded.folder import place_folder
+from toolrm_guard.embedded.weights import quiet_transformers
 from toolrm_guard.errors import ConfigurationError, MissingExtraError, ModelIntegrityError
 from toolrm_guard.prompt import END_OF_TURN
 from toolrm_guard.scorers.disc_card import DiscCard
@@ -236,20 +233,3 @@ def _pad_id(tokenizer: Any, end: int, folder: Path) -> int:
             "'<|endoftext|>'"
         )
     return pad
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Silence bars and reports on what is missing from a base: we check it ourselves."""
-    shown = transformers_logging.is_progress_bar_enabled()
-    level = transformers_logging.get_verbosity()
-    transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        transformers_logging.set_verbosity(level)
-        if shown:
-            transformers_logging.enable_progress_bar()
