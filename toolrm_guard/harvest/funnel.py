@@ -4,9 +4,15 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
-from toolrm_guard.harvest.labels import MIN_MARGIN, HarvestedPair, labelled
+from toolrm_guard.harvest.labels import (
+    MIN_MARGIN,
+    HarvestedPair,
+    LabelSource,
+    RejectedBy,
+    labelled,
+)
 from toolrm_guard.harvest.near import SIMILAR, distinct, normal
 from toolrm_guard.harvest.rows import Kept
 from toolrm_guard.harvest.sampling import Select, balanced, effects_of, is_selected, stratum
@@ -223,9 +229,8 @@ def _root(review: ReviewRecord) -> str:
 
 def _weakness(pair: HarvestedPair) -> tuple[int, int, float]:
     """Return a key that sorts the best labelled and clearest pair first."""
-    by = ("outcome", "human", "finding", "score")
-    label = ("outcome", "human", "score")
-    return label.index(pair.label), by.index(pair.rejected_by), -(pair.margin or 0.0)
+    label, rejected = get_args(LabelSource), get_args(RejectedBy)
+    return label.index(pair.label), rejected.index(pair.rejected_by), -(pair.margin or 0.0)
 
 
 def _by_size(counts: Counter[str]) -> list[tuple[str, int]]:

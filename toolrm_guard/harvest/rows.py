@@ -6,7 +6,7 @@ trainer of `lite`, `toolrm-guard calibrate` and the pipeline read.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal
@@ -204,5 +204,5 @@ def _plain_turn(candidate: CandidateRecord) -> Row:
     return {"content": candidate.text or None, "tool_calls": calls}
 
 
-def _json(value: object | Mapping[str, object]) -> str:
+def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
