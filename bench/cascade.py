@@ -98,7 +98,8 @@ def evaluate(
         "ms": {"first": _quantiles(rows.first_ms), "second": _quantiles(rows.second_ms)},
         "accuracy_first": low,
         "accuracy_second": high,
-        "second_minus_first_ci95": [-end for end in interval(rows, 1.0 + 1e-9, seed)][::-1],
+        # Without any escalation the interval is that of first minus second.
+        "second_minus_first_ci95": [0.0 - end for end in interval(rows, 0.0, seed)][::-1],
         "shares": [
             {
                 **dataclasses.asdict(point),

@@ -62,6 +62,14 @@ def test_a_lucky_dip_is_not_taken_for_a_band() -> None:
     assert for_loss(curve(lucky), 0.0).escalated == 1.0
 
 
+def test_the_interval_is_that_of_the_band_against_always() -> None:
+    better = rows(*[(0.2 + k / 100, False, True, 1) for k in range(40)])
+    assert cascade_fit.interval(better, 0.0, seed=0) == (-1.0, -1.0)
+    assert cascade_fit.interval(better, 1.0, seed=0) == (0.0, 0.0)
+    low, high = cascade_fit.interval(better, 0.4, seed=0)
+    assert -1.0 < low < -0.5 < high < 0.0
+
+
 def test_a_worse_second_scorer_is_escalated_to_by_nobody() -> None:
     found = rows((0.1, True, False, 1), (0.2, True, True, 1))
     assert for_loss(curve(found), 0.0).escalated == 0.0

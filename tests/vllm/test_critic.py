@@ -131,4 +131,4 @@ async def test_the_deadline_holds(make: Make) -> None:
     started = time.monotonic()
     with pytest.raises(ScorerTimeout):
         await make(extra=CHOICES).score([ask(OSLO, LIMA, TEXT)], started + 0.05)
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 2.0

@@ -9,7 +9,9 @@ import pytest
 from bench import cascade
 from bench.cascade import held_out
 from tests.unit.bench import packs
-from toolrm_guard.cascade_fit import Rows
+from toolrm_guard import FakeScorer, judged
+from toolrm_guard.cascade_fit import Rows, judge_by_both
+from toolrm_guard.labelled import LabelledRecord
 
 
 def test_every_figure_is_there_and_escalating_to_itself_changes_nothing(
@@ -30,6 +32,20 @@ def test_every_figure_is_there_and_escalating_to_itself_changes_nothing(
     assert {row["measure"] for row in found["measures"]} > {"sureness", "lead alone"}
     assert all(row["minus_always"] == pytest.approx(0.0) for row in found["held_out"])
     assert "lite then lite" in capsys.readouterr().out
+
+
+def test_a_second_scorer_that_knows_better_is_seen_to() -> None:
+    records = [LabelledRecord.model_validate(packs.record(k)) for k in range(6)]
+    decisions = judged.from_labelled(records, candidates=2)
+    first = FakeScorer(lambda request: [0.4 + 0.3 * k for k in range(len(request.candidates))])
+    labels = {id(d.request): [0.9 if right else 0.1 for right in d.right] for d in decisions}
+    second = FakeScorer(lambda request: labels[id(request)])
+    found = cascade.evaluate(judge_by_both(decisions, first, second), first.thresholds, seed=0)
+    assert found["accuracy_second"] == 1.0
+    low, high = found["second_minus_first_ci95"]
+    assert low <= found["accuracy_second"] - found["accuracy_first"] <= high
+    assert high > 0.0
+    assert found["shares"][-1]["at_random"] == 1.0
 
 
 def test_a_file_that_is_not_there_ends_the_run(

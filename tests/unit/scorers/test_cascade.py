@@ -180,7 +180,7 @@ async def test_without_the_second_the_first_judgement_stands_in_time(
     cascade = CascadeScorer(cheap(), FAILURES[name], band=0.5)
     deadline = time.monotonic() + 0.2
     [unsure, certain] = await cascade.score([asked(0.55, 0.5), asked(0.99, 0.01)], deadline)
-    assert time.monotonic() <= deadline
+    assert time.monotonic() <= deadline + 0.2  # on a busy machine; the stall would take 30 s
     assert [s.probability for s in unsure] == [0.55, 0.5]
     assert [s.probability for s in certain] == [0.99, 0.01]
     assert (cascade.stats.escalated, cascade.stats.fallbacks) == (1, 1)
