@@ -16,8 +16,10 @@ The JSON: `bench` "best_of_n", `run`, `scorer_name`, `source` ("offline" or the 
 - `random` (a uniform pick), `vote` (most frequent calls), `first` (the earliest), `scorer` and
   `oracle` (right if any is): shares of prompts; `scorer` is all null if it judged nothing
 - `gap_closed`: (scorer - random) / (oracle - random), null where there is no gap; `vote_gap_closed`
+- `minus_vote`: scorer - vote; its interval is paired, so that 0 outside of it is no chance
 - `intervals`: {name: [[low, high], ...]}, 95% by bootstrap over prompts, for all of them
-- `by_split`: {split: {prompts, random, vote, first, scorer, oracle, gap_closed, vote_gap_closed}}
+- `by_split`: {split: {prompts, and of these lists, over `n`, all but the intervals}}
+- `strong`: only candidates of models that are right at least so often in the file; null for all
 - `unjudged` {reason: prompts}: left out of every list above; `notes`; `ms_per_prompt`
 """
 
@@ -63,7 +65,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         judge = make_judge(args.scorer, _settings(args))
         pools, left_out, source = _pools(args)
-        found = evaluate(pools, judge, _sizes(args), args.draws, args.seed)
+        found = {
+            "strong": args.strong, **evaluate(pools, judge, _sizes(args), args.draws, args.seed)
+        }  # fmt: skip
     except (GuardError, OSError) as exc:
         sys.exit(f"bench.best_of_n: {exc}")
     found = {"source": source, "left_out": left_out, **found}
@@ -147,6 +151,8 @@ def _lists(rows: Mapping[str, Floats], sizes: int) -> Lists:
         if name in means:
             closed = _gap_closed(means[name], means["random"], means["oracle"])
             lists[key] = [None if np.isnan(value) else float(value) for value in closed]
+    known = "scorer" in means
+    lists["minus_vote"] = (means["scorer"] - means["vote"]).tolist() if known else [None] * sizes
     return lists
 
 
@@ -166,6 +172,8 @@ def _intervals(rows: Mapping[str, Floats], seed: int) -> dict[str, list[list[flo
     for key, name in (("gap_closed", "scorer"), ("vote_gap_closed", "vote")):
         if name in means:
             means[key] = _gap_closed(means[name], means["random"], means["oracle"])
+    if "scorer" in means:
+        means["minus_vote"] = means["scorer"] - means["vote"]
     return {name: _quantiles(row) for name, row in means.items()}
 
 
@@ -191,7 +199,7 @@ def _notes(done: Attempts[Floats], rows: Mapping[str, Floats], nothing: bool) ->
 
 def table(found: Mapping[str, object]) -> str:
     """Return the means as a Markdown table, and the notes below it."""
-    columns = ("n", *NAMES, "gap_closed", "vote_gap_closed")
+    columns = ("n", *NAMES, "gap_closed", "vote_gap_closed", "minus_vote")
     values: list[list[float | None]] = [found[name] for name in columns]  # type: ignore[misc]  # lists, as documented
     head = f"{found['scorer_name']}: {found['prompts']} prompts, {found['left_out']} left out"
     lines = [head, "", "| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
@@ -204,7 +212,7 @@ def table(found: Mapping[str, object]) -> str:
 
 def _pools(args: argparse.Namespace) -> tuple[list[Pool], int, str]:
     if not args.endpoint:
-        pools, left_out = load_pools(args.records, args.max_n)
+        pools, left_out = load_pools(args.records, args.max_n, args.strong)
         return sample_of(pools, args.limit, args.seed), left_out, "offline"
     if not args.model:
         raise ConfigurationError("--endpoint needs --model NAME, the policy it serves")
@@ -249,6 +257,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scorer-model", help="lite: a folder; disc and gen: the served name")
     parser.add_argument("--scorer-endpoint", metavar="URL", help="server of disc or gen")
     parser.add_argument("--think", action="store_true", help="gen: ask to think before answering")
+    parser.add_argument(
+        "--strong", type=float, metavar="SHARE", help="only models right so often, e.g. 0.85"
+    )
     parser.add_argument("--max-n", type=int, default=16, help="N goes from 1 to this")
     parser.add_argument("--draws", type=int, default=4, help="for judges that compare candidates")
     parser.add_argument("--limit", type=int, help="a random sample of so many prompts")

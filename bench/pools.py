@@ -10,6 +10,7 @@ import dataclasses
 import itertools
 import math
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,13 +51,21 @@ class Pool:
         return len(self.correct)
 
 
-def load_pools(path: Path, at_least: int) -> tuple[list[Pool], int]:
+def load_pools(path: Path, at_least: int, strong: float | None = None) -> tuple[list[Pool], int]:
     """Return the pools with enough labelled candidates, and how many prompts were left out.
+
+    Args:
+        path: Labelled records.
+        at_least: Candidates a pool must hold.
+        strong: Take only models that are right at least so often in this file; None takes all.
 
     Raises:
         LabelledFileError: If the file is bad, or no prompt has enough.
     """
     records = read_records(path)
+    if strong is not None:
+        kept = _strong_models(records, strong)
+        records = [_only(record, kept) for record in records]
     pools = [pool_of(record) for record in records]
     enough = [pool for pool in pools if pool.size >= at_least]
     if not enough:
@@ -66,6 +75,23 @@ def load_pools(path: Path, at_least: int) -> tuple[list[Pool], int]:
             f"wrong, the most is {most}; ask for a smaller --max-n"
         )
     return enough, len(pools) - len(enough)
+
+
+def _strong_models(records: Sequence[LabelledRecord], least: float) -> set[str]:
+    """Return the models whose labelled candidates are right at least so often."""
+    right: Counter[str] = Counter()
+    known: Counter[str] = Counter()
+    for record in records:
+        for candidate in record.candidates:
+            if candidate.correct is not None:
+                known[candidate.model] += 1
+                right[candidate.model] += candidate.correct
+    return {model for model, count in known.items() if right[model] >= least * count}
+
+
+def _only(record: LabelledRecord, models: set[str]) -> LabelledRecord:
+    kept = tuple(candidate for candidate in record.candidates if candidate.model in models)
+    return record.model_copy(update={"candidates": kept})
 
 
 def sample_of(items: Sequence[_T], limit: int | None, seed: int) -> list[_T]:

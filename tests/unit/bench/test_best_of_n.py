@@ -95,6 +95,18 @@ def test_a_perfect_rater_is_the_oracle_and_a_constant_one_is_chance(tmp_path: Pa
     assert "picks like chance" in constant["notes"][0]  # type: ignore[index]
 
 
+def test_the_difference_to_a_vote_is_paired(tmp_path: Path) -> None:
+    """Prompts differ widely; a judge that is right where the vote is has no interval."""
+    found = pools(tmp_path, *[("Oslo",) * 4] * 6, *[("Lima",) * 4] * 6)
+    same = best_of_n.evaluate(found, LocalRater("s", by_city, alone=True), [1, 4])
+    assert same["minus_vote"] == [0.0, 0.0]
+    intervals: Any = same["intervals"]
+    assert intervals["minus_vote"] == [[0.0, 0.0], [0.0, 0.0]]
+    assert intervals["scorer"][1][1] - intervals["scorer"][1][0] > 0.2
+    nothing = best_of_n.evaluate(found, LocalRater("n", lambda q: [], alone=True), [1, 4])
+    assert nothing["minus_vote"] == [None, None]
+
+
 def test_a_judge_that_compares_sees_exactly_the_drawn_ones(tmp_path: Path) -> None:
     [pool] = pools(tmp_path, MIXED)
     seen = []
@@ -165,6 +177,20 @@ def test_the_json_has_the_documented_lists(tmp_path: Path, capsys: Any) -> None:
     assert out["gap_closed"][0] is None
     assert out["by_split"]["simple"]["prompts"] == 1
     assert "1 left out" in capsys.readouterr().out
+
+
+def test_strong_models_alone_are_drawn_from_when_asked(tmp_path: Path) -> None:
+    rows = [packs.record(number, pool=("Oslo", "Oslo", "Lima", "Rome")) for number in range(3)]
+    for row in rows:
+        for model, candidate in enumerate(row["candidates"]):
+            candidate["model"] = f"m{model}"
+    records = packs.write(tmp_path / "records.jsonl", rows)
+    every, _ = load_pools(records, 1)
+    strong, _ = load_pools(records, 1, 0.9)
+    assert [pool.size for pool in every] == [4] * 3
+    assert [pool.correct for pool in strong] == [(True, True)] * 3
+    with pytest.raises(LabelledFileError, match="no prompt has 3"):
+        load_pools(records, 3, 0.9)
 
 
 def test_too_few_candidates_are_refused(tmp_path: Path) -> None:
