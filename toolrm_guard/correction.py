@@ -1,13 +1,33 @@
 """Self-correction: what the policy model is told about a draft that was not approved."""
 
+import dataclasses
+import logging
 from collections.abc import Sequence
 
 from toolrm_guard.calls import Candidate
 from toolrm_guard.findings import Finding
 from toolrm_guard.policy import CallVerdict
+from toolrm_guard.scorers.base import Explainer, Score, Scorer, ScoreRequest, joined
+
+_log = logging.getLogger(__name__)
 
 MAX_CRITIQUE_FINDINGS = 6
 """A small model follows a few remarks; what blocks comes first."""
+
+
+def explained(
+    scorer: Scorer, request: ScoreRequest, scores: tuple[Score, ...], chosen: int
+) -> tuple[Score, ...]:
+    """Return the scores, the chosen one's findings with what its scorer has against it."""
+    if not scores or not isinstance(scorer, Explainer):
+        return scores
+    try:
+        found = joined(scores[chosen].findings, scorer.explain(request, chosen))
+    except Exception:  # noqa: BLE001  # a refinement, and perhaps an `explain` of another kind
+        _log.warning("scorer %r could not explain", scorer.name, exc_info=True)
+        return scores
+    more = dataclasses.replace(scores[chosen], findings=found)
+    return (*scores[:chosen], more, *scores[chosen + 1 :])
 
 
 def critique(

@@ -18,7 +18,7 @@ from pathlib import Path
 from toolrm_guard import blocking, content, records, redaction, tracing
 from toolrm_guard.budget import Allowance, more_samples
 from toolrm_guard.calls import Call, Candidate
-from toolrm_guard.correction import critique
+from toolrm_guard.correction import critique, explained
 from toolrm_guard.errors import (
     CouldNotJudge,
     InvalidConversationError,
@@ -33,7 +33,7 @@ from toolrm_guard.recording import Recorder, review_record
 from toolrm_guard.redaction import Redactor
 from toolrm_guard.review import Review, shadowed
 from toolrm_guard.scorers import resolve
-from toolrm_guard.scorers.base import Critic, Score, Scorer, ScoreRequest, fingerprint_of
+from toolrm_guard.scorers.base import Critic, Score, Scorer, ScoreRequest, fingerprint_of, joined
 from toolrm_guard.selection import best
 from toolrm_guard.store import TraceStore
 from toolrm_guard.telemetry import Telemetry, count_outcome
@@ -360,6 +360,9 @@ class Guard:
             and (bool(scores) or blocked[chosen]),
         )
         flawless = all(v.verdict == "approve" for v in verdicts) and (bool(verdicts) or accepted)
+        scores = scores if flawless else explained(self.scorer, request, scores, chosen)
+        told = scores[chosen].findings if scores else ()
+        found = () if flawless else joined(request.finder.find(candidate), told)
         more = 0
         if allowance is not None:
             more = more_samples(
@@ -377,9 +380,7 @@ class Guard:
             scores=scores,
             request=request,
             verdicts=verdicts,
-            critique=None
-            if flawless
-            else critique(candidate, request.finder.find(candidate), verdicts),
+            critique=None if flawless else critique(candidate, found, verdicts),
             unjudged_reason=unjudged_reason,
             round=round,
             more=more,

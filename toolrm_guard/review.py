@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from toolrm_guard.calls import Call, Candidate
 from toolrm_guard.findings import Finding
 from toolrm_guard.policy import CallVerdict, Decision
-from toolrm_guard.scorers.base import Score, ScoreRequest
+from toolrm_guard.scorers.base import Score, ScoreRequest, joined
 from toolrm_guard.tools import Effect
 
 
@@ -53,9 +53,14 @@ class Review:
         """One tuple per candidate; known even when the scorer could not be reached.
 
         What may block a call is looked at in every review; the rest is found when first asked for,
-        by a critique, a record or a reader.
+        by a critique, a record or a reader. What only the scorer knows comes last.
         """
-        return self.request.findings
+        if not self.scores:
+            return self.request.findings
+        return tuple(
+            joined(found, score.findings)
+            for found, score in zip(self.request.findings, self.scores, strict=True)
+        )
 
     @property
     def judged(self) -> bool:

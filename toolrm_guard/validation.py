@@ -37,6 +37,7 @@ FindingCode = Literal[
     "call_count",
     "call_without_fit",
     "missing_call",
+    "weak_evidence",
 ]
 Severity = Literal["error", "warning"]
 
@@ -48,6 +49,7 @@ WARNINGS: frozenset[FindingCode] = frozenset(
         "call_count",
         "call_without_fit",
         "missing_call",
+        "weak_evidence",
     }
 )
 """Codes that may be wrong about a right call; every other code says that a call cannot be right."""

@@ -21,6 +21,7 @@ from toolrm_guard.grounding import Evidence
 from toolrm_guard.labelled import LabelledRecord, read_records
 from toolrm_guard.messages import Message
 from toolrm_guard.relevance import latest_request
+from toolrm_guard.scorers.agreement import LEAST
 from toolrm_guard.scorers.base import ScoreRequest
 from toolrm_guard.tools import Tool, ToolSet
 from training.continued import continue_from
@@ -28,6 +29,8 @@ from training.perturb import Labelled, Subject, ValuePool, perturb, right_varian
 from training.synthetic import Single, synthesize
 
 WRONG_PER_GROUP = 7
+POOL = 16
+"""Candidates of a pool, at most."""
 _PLAN = re.compile(r"\s*\n\s*(?:Plan|计划)\s*[:：].*", re.S)
 _HARSH = ("param_names", "value")
 """UltraTool's error types that only mean another wording or an extra optional argument."""
@@ -41,7 +44,8 @@ class Group:
         source: Pack the context came from; for leave-one-source-out only, never a feature.
         key: Groups of one key belong on one side of a split.
         kind: How it was made: `real`, `edits`, `multiplied`, `joined` or `no_tool`.
-        votes: Whether the candidates are a true pool, whose agreement means something.
+        pool: Whether the candidates are a draw of all outputs to one prompt, right or wrong as they
+            come, so that their agreement means something; the trees do not learn from it.
     """
 
     source: str
@@ -50,7 +54,7 @@ class Group:
     request: ScoreRequest
     right: tuple[bool, ...]
     errors: tuple[str | None, ...]
-    votes: bool = False
+    pool: bool = False
 
 
 def read_packs(folder: Path) -> list[LabelledRecord]:
@@ -113,11 +117,8 @@ def _continued(singles: list[Single], seed: int) -> Iterator[Group]:
         made = continue_from(single, singles[index - 1], rng) if rng.random() < 0.5 else None
         if made is not None:
             right = [Labelled(candidate=candidate, right=True) for candidate in made.right]
-            group = _group(
-                single.record, "continued", made.messages, single.tools, [*right, *made.wrong]
-            )
-            yield group
-            yield _pooled(group, rng)
+            labelled = [*right, *made.wrong]
+            yield _group(single.record, "continued", made.messages, single.tools, labelled)
 
 
 def _synthetic(singles: list[Single], pool: ValuePool, seed: int) -> Iterator[Group]:
@@ -178,23 +179,20 @@ def _single(record: LabelledRecord, tools: ToolSet) -> Single | None:
 
 
 def _real(record: LabelledRecord, tools: ToolSet, rng: random.Random) -> Iterator[Group]:
-    """Model outputs as they are: once as unrelated candidates, once as a pool that votes."""
+    """Model outputs as they are: once each distinct one, once as a pool that can agree."""
     labelled = [
         Labelled(candidate=c.candidate(), right=c.correct, error=c.error_type or None)
         for c in record.candidates
         if c.tool_calls is not None and c.correct is not None
         and not (c.correct is False and c.error_type in _HARSH)
     ]  # fmt: skip
-    if len({item.right for item in labelled}) < 2:
-        return
-    distinct = list({item.candidate.canonical: item for item in labelled}.values())
     messages = record.parsed_messages()
-    yield _group(record, "real", messages, tools, distinct)
-    if len(labelled) > 2:
-        size = rng.randint(3, 16)
-        drawn = rng.sample(labelled, min(size, len(labelled)))
-        if len({item.right for item in drawn}) == 2:
-            yield replace(_group(record, "real", messages, tools, drawn), votes=True)
+    if len({item.right for item in labelled}) == 2:
+        distinct = list({item.candidate.canonical: item for item in labelled}.values())
+        yield _group(record, "real", messages, tools, distinct)
+    if len(labelled) >= LEAST:
+        drawn = rng.sample(labelled, min(rng.randint(LEAST, POOL), len(labelled)))
+        yield replace(_group(record, "real", messages, tools, drawn), pool=True)
 
 
 def _edited(
@@ -230,34 +228,7 @@ def _with_edits(
     if not wrong:
         return
     right = [Labelled(candidate=reference, right=True), *variants]
-    group = _group(record, kind, messages, subject.tools, [*right, *wrong])
-    yield group
-    if subject.rng.random() < 0.4:
-        yield _pooled(group, subject.rng)
-
-
-def _pooled(group: Group, rng: random.Random) -> Group:
-    """Return a simulated pool: n candidates, each right with a common chance, errors repeating."""
-    size, chance = rng.randint(3, 16), rng.betavariate(1.2, 1.4)
-    rows = range(len(group.right))
-    right = [i for i in rows if group.right[i]]
-    wrong = [i for i in rows if not group.right[i]]
-    weights = [1.0 / (k + 1) for k in range(len(wrong))]
-    drawn = [
-        rng.choice(right) if rng.random() < chance else rng.choices(wrong, weights)[0]
-        for _ in range(size)
-    ]
-    drawn += [right[0]] if not any(i in right for i in drawn) else []
-    drawn += [wrong[0]] if not any(i in wrong for i in drawn) else []
-    return replace(
-        group,
-        request=replace(
-            group.request, candidates=tuple(group.request.candidates[i] for i in drawn)
-        ),
-        right=tuple(group.right[i] for i in drawn),
-        errors=tuple(group.errors[i] for i in drawn),
-        votes=True,
-    )
+    yield _group(record, kind, messages, subject.tools, [*right, *wrong])
 
 
 def _group(

@@ -56,7 +56,9 @@ class Table:
         group: (rows,) index of the row's group, rising.
         source: (groups,) source name; for folds and weights only.
         kinds: (groups,) how the group was made.
-        votes: (groups,) the candidates are a pool whose agreement means something.
+        pool: (groups,) the candidates are a pool whose agreement means something.
+        agreement: (rows, 2) that agreement, as in `scorers.agreement`; 0 outside pools.
+        copies: (rows,) how many candidates of the group make the row's calls.
     """
 
     features: NDArray[np.float32]
@@ -66,7 +68,9 @@ class Table:
     group: Ints
     source: NDArray[np.str_]
     kinds: NDArray[np.str_]
-    votes: NDArray[np.bool_]
+    pool: NDArray[np.bool_]
+    agreement: Floats
+    copies: Ints
 
     def select(self, groups: NDArray[np.bool_]) -> "Table":
         """Return the rows of some groups (groups,) bool, renumbered."""
@@ -80,7 +84,9 @@ class Table:
             group=number[self.group[rows]],
             source=self.source[groups],
             kinds=self.kinds[groups],
-            votes=self.votes[groups],
+            pool=self.pool[groups],
+            agreement=self.agreement[rows],
+            copies=self.copies[rows],
         )
 
 
@@ -111,7 +117,7 @@ class Sets:
 
 
 def make_sets(table: Table, seed: int) -> Sets:
-    """Return pairs, one larger set, and single candidates of every group.
+    """Return pairs, one larger set, and single candidates of every group that is no pool.
 
     A group weighs the same however many pairs it has, but for the square root of their number; a
     source weighs the square root of its number of groups.
@@ -124,21 +130,29 @@ def make_sets(table: Table, seed: int) -> Sets:
     for index, (start, end) in enumerate(itertools.pairwise(starts)):
         own = table.right[start:end]
         good, bad = np.flatnonzero(own) + start, np.flatnonzero(~own) + start
-        if not len(good) or not len(bad):
+        if table.pool[index] or not len(good) or not len(bad):
             continue
         weight = by_source[str(table.source[index])]
-        if not table.votes[index]:
-            _draw_pairs(drawn, good, bad, weight, rng)
-            for row in rng.permutation(np.concatenate([good[:1], bad]))[:ALONE]:
-                drawn.add([row], [])
+        _draw_pairs(drawn, good, bad, weight, rng)
+        for row in rng.permutation(np.concatenate([good[:1], bad]))[:ALONE]:
+            drawn.add([row], [])
         others = rng.permutation(np.concatenate([good[1:], bad[1:]]))
-        size = len(others)
-        if size and not table.votes[index]:
-            size = int(rng.integers(1, size + 1))
-        members = np.concatenate([good[:1], bad[:1], others[:size]])
-        if len(members) > 2 or table.votes[index]:
+        size = int(rng.integers(1, len(others) + 1)) if len(others) else 0
+        if size:
+            members = np.concatenate([good[:1], bad[:1], others[:size]])
             drawn.add_all(members, table.right, weight)
     return drawn.sets(table)
+
+
+def pool_sets(table: Table) -> Sets:
+    """Return every pool as one set of its distinct candidates, without pairs."""
+    row = np.flatnonzero(table.pool[table.group])
+    none = np.zeros(0, dtype=np.int64)
+    _, number = np.unique(table.group[row], return_inverse=True)
+    return Sets(
+        row=row, number=number, right=none, wrong=none, weight=np.zeros(0),
+        size=np.bincount(number)[number] if len(row) else none,
+    )  # fmt: skip
 
 
 class _Drawn:

@@ -21,13 +21,13 @@ def short_decisions(
     """Return shortened decisions in a random order.
 
     Args:
-        groups: From `lite_data.make_groups`; simulated pools repeat others and are left out.
+        groups: From `lite_data.make_groups`; pools repeat others and are left out.
         seed: Of every draw.
         tools: Most tools that are offered.
         candidates: Most candidates of a decision, one or two of them right.
     """
     rng = random.Random(seed)
-    own = [group for group in groups if not group.votes]
+    own = [group for group in groups if not group.pool]
     rng.shuffle(own)
     shortened = (_shortened(group, rng, tools, candidates) for group in own)
     return from_groups([group for group in shortened if group is not None])

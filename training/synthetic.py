@@ -133,6 +133,8 @@ def percent(single: Single, other: Single, pool: ValuePool, rng: random.Random) 
     if len(single.calls) != 1 or not single.request.isascii():
         return None
     call, rate = single.calls[0], rng.choice(_RATES)
+    if rate in single.tools[call.name].required:
+        return None
     noun = rate.replace("_", " ")
     number = rng.choice((rng.randint(1, 95), rng.randint(1, 12), rng.randint(2, 40) / 2))
     as_fraction = rng.random() < 0.6

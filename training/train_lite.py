@@ -1,19 +1,17 @@
 """Train `lite` and write it as package data.
 
     python -m training.train_lite --data ../shared/data/train --out toolrm_guard/models/lite
+    python -m training.train_lite --data ../shared/data/train --search
 
 Reads labelled packs, makes candidate groups (real outputs and edits of references), extracts the
-features that serving uses, checks each source with a model trained on the others, fits the final
-model on everything, and writes model.txt, calibration.json and MODEL_CARD.md. The same data and
-seed give the same files, bit by bit, in any process.
+features that serving uses, checks each source with a model that never saw it, fits the final model
+on everything, and writes model.txt, calibration.json and MODEL_CARD.md. The same data and
+seed give the same files, bit by bit, in any process. `--search` tries hyper-parameters instead and
+writes nothing; `--ablate` also leaves out each group of features, for the card.
 """
 
 import argparse
-import datetime
 import hashlib
-import shlex
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,9 +23,15 @@ from rich.console import Console
 from rich.progress import track
 
 from toolrm_guard.findings import Finder
-from toolrm_guard.scorers.features import AGREEMENT, FEATURES, INPUTS, NAMES, extract
+from toolrm_guard.scorers.agreement import Agreement, evidence
+from toolrm_guard.scorers.features import INPUTS, extract
 from toolrm_guard.scorers.lite import CALIBRATION_FILE, MODEL_FILE, Calibration
+from toolrm_guard.scorers.reward_map import RewardMap
+from training.feature_costs import measure
+from training.lite_card import Fold, dev_table, model_card
 from training.lite_data import Group, make_groups, read_packs
+from training.lite_search import ablate, search, source_folds
+from training.pool_weights import Pools, fit_agreement, shift_of, slope_of
 from training.ranker import (
     ROUNDS,
     Floats,
@@ -37,40 +41,47 @@ from training.ranker import (
     fit,
     make_sets,
     pair_accuracy,
+    pool_sets,
     rewards,
 )
 from training.reward_maps import reward_map
 
+FOLDS = 5
+"""Parts that the sources are left out in."""
+
 console = Console(stderr=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fold:
-    """One source's result with a model that never saw it."""
-
-    source: str
-    groups: int
-    accuracy: dict[str, tuple[int, float]]
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A left-out source with the rewards of its sets."""
+    """A left-out source: its sets and pools, and what a model that never saw it says of them."""
 
     table: Table
     sets: Sets
     scores: Floats
+    pools: Sets
+    pool_scores: Floats
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train from the command line."""
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if args.out is None and not args.search:
+        parser.error("--out is needed: the folder that the model is written to")
     started = time.monotonic()
     with _step("reading packs and making groups"):
         groups = make_groups(read_packs(args.data), args.seed, args.cap)
     table = tabulate(groups)
     console.print(f"{len(groups):,} groups, {len(table.right):,} rows, {len(INPUTS)} inputs")
-    folds, held = leave_one_out(table, args.seed, args.fold_rounds)
+    if len(np.unique(table.source)) < 2:
+        raise SystemExit("one source only: leave-one-source-out needs two or more packs")
+    if args.search:
+        print(search(table, args.seed, args.rounds))
+        return
+    costs = measure([group.request for group in groups[:: max(len(groups) // 400, 1)]])
+    folds, held = leave_out(table, args.seed, args.rounds, args.folds)
+    losses = ablate(table, args.seed) if args.ablate else {}
     with _step(f"fitting {args.rounds} trees on everything"):
         booster = fit(table, args.seed, args.rounds)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -81,30 +92,28 @@ def main(argv: Sequence[str] | None = None) -> None:
         calibration.model_dump_json(indent=1) + "\n", encoding="utf-8", newline="\n"
     )
     dev = dev_table(args.dev, args.dev_records, args.out) if args.dev else ""
-    card = model_card(argv, args, table, folds, calibration.rule, dev)
+    card = model_card(argv, args, table, folds, calibration, costs, losses, dev)
     (args.out / "MODEL_CARD.md").write_text(card, encoding="utf-8", newline="\n")
     console.print(f"wrote {args.out} in {time.monotonic() - started:.0f} s")
 
 
 def tabulate(groups: Sequence[Group]) -> Table:
-    """Return the rows of all groups; candidates that repeat inside a group are one row.
-
-    Where candidates are no true pool their agreement means nothing, so its features are zero, as
-    they are when serving fewer than three candidates.
-    """
-    voting = [NAMES.index(name) for name in AGREEMENT]
-    features, right, index, errors, text = [], [], [], [], []
+    """Return the rows of all groups; candidates that repeat inside a group are one row."""
+    features, right, index, errors, text, agreement, copies = [], [], [], [], [], [], []
     for number, group in enumerate(track(groups, "extracting features", console=console)):
-        rows = extract(group.request, Finder(group.request.messages, group.request.tools))
-        if not group.votes:
-            rows[:, voting] = 0.0
-        first = {c.canonical: i for i, c in reversed(list(enumerate(group.request.candidates)))}
+        candidates = group.request.candidates
+        forms = [candidate.canonical for candidate in candidates]
+        first = {form: i for i, form in reversed(list(enumerate(forms)))}
         kept = sorted(first.values())
-        features.append(rows[kept])
+        finder = Finder(group.request.messages, group.request.tools)
+        features.append(extract(group.request, finder)[kept])
+        shared = evidence(candidates) if group.pool else np.zeros((len(candidates), 2))
+        agreement.append(shared[kept])
+        copies += [forms.count(forms[i]) for i in kept]
         right += [group.right[i] for i in kept]
         errors += [group.errors[i] or "" for i in kept]
         index += [number] * len(kept)
-        text += [not group.request.candidates[i].calls for i in kept]
+        text += [not candidates[i].calls for i in kept]
     return Table(
         features=np.vstack(features),
         right=np.array(right, dtype=np.bool_),
@@ -112,33 +121,40 @@ def tabulate(groups: Sequence[Group]) -> Table:
         source=np.array([group.source for group in groups]),
         errors=np.array(errors),
         kinds=np.array([group.kind for group in groups]),
-        votes=np.array([group.votes for group in groups], dtype=np.bool_),
+        pool=np.array([group.pool for group in groups], dtype=np.bool_),
+        agreement=np.vstack(agreement),
+        copies=np.array(copies, dtype=np.int64),
         text=np.array(text, dtype=np.bool_),
     )
 
 
-def leave_one_out(table: Table, seed: int, rounds: int) -> tuple[list[Fold], list[Held]]:
-    """Return each source's accuracy with a model that never saw it, and the rewards it gave."""
-    folds, held = [], []
-    sources = np.unique(table.source)
-    if len(sources) < 2:
-        raise SystemExit("one source only: leave-one-source-out needs two or more packs")
-    for source in track(sources, "leaving one source out", console=console):
-        out = table.source == source
-        test = table.select(out)
-        sets = make_sets(test, seed)
-        scores = rewards(fit(table.select(~out), seed, rounds), test, sets)
-        held.append(Held(test, sets, scores))
-        accuracy = pair_accuracy(test, sets, scores)
-        folds.append(Fold(source=str(source), groups=int(out.sum()), accuracy=accuracy))
-    return folds, held
+def leave_out(
+    table: Table, seed: int, rounds: int, folds: int = FOLDS
+) -> tuple[list[Fold], list[Held]]:
+    """Return each source's accuracy with a model that never saw it, and the rewards it gave.
+
+    The models have as many trees as the final one: rewards grow with the trees, and the map to
+    probability is made from these.
+    """
+    found, held = [], []
+    for fold in track(source_folds(table, folds), "leaving sources out", console=console):
+        booster = fit(table.select(~np.isin(table.source, fold)), seed, rounds)
+        for source in fold:
+            test = table.select(table.source == source)
+            sets, pools = make_sets(test, seed), pool_sets(test)
+            scores = rewards(booster, test, sets)
+            of_pools = rewards(booster, test, pools) if len(pools.row) else np.zeros(0)
+            held.append(Held(test, sets, scores, pools, of_pools))
+            accuracy = pair_accuracy(test, sets, scores)
+            found.append(Fold(source=source, groups=len(test.source), accuracy=accuracy))
+    return sorted(found, key=lambda fold: fold.source), held
 
 
 def calibrate(held: Sequence[Held], digest: str) -> Calibration:
-    """Return the map from reward to probability and the thresholds, from held-out rewards.
+    """Return the map from reward to probability, the thresholds, and the weights of agreement.
 
-    Right and wrong candidates weigh the same in all: the probability is that of a candidate which
-    is right as often as not.
+    All from rewards of held-out sources. Right and wrong candidates weigh the same in all: the
+    probability is that of a candidate which is right as often as not.
     """
     scores = np.concatenate([part.scores for part in held])
     right = np.concatenate([part.table.right[part.sets.row] for part in held])
@@ -147,80 +163,41 @@ def calibrate(held: Sequence[Held], digest: str) -> Calibration:
     fields = reward_map(
         scores, right, text, weight, "the single candidates of sources left out of training"
     )
-    return Calibration.model_validate({"model_sha256": digest, "features": INPUTS, **fields})
+    known = RewardMap.model_validate(fields)
+    return Calibration(
+        model_sha256=digest,
+        features=INPUTS,
+        agreement=weigh_agreement(held, known),
+        **known.model_dump(),
+    )
 
 
-# --- the card -----------------------------------------------------------------------------------
-
-
-def model_card(
-    argv: Sequence[str] | None,
-    args: argparse.Namespace,
-    table: Table,
-    folds: Sequence[Fold],
-    rule: str,
-    dev: str,
-) -> str:
-    """Return the card: what it is, how it was made, what it reaches, what it may be used for."""
-    command = shlex.join(["python", "-m", "training.train_lite", *(argv or sys.argv[1:])])
-    kinds, counts = np.unique(table.kinds, return_counts=True)
-    made = ", ".join(f"{k} {c:,}" for k, c in zip(kinds, counts, strict=True))
-    lines = [
-        "# lite", "",
-        "Gradient-boosted trees (LightGBM) that rank candidate turns of a tool-using agent.", "",
-        f"- Command: `{command}`",
-        f"- Date: {datetime.datetime.now(tz=datetime.UTC).date()}",
-        f"- Data sha256 (of all packs, by name): `{data_digest(args.data)}`",
-        f"- Groups: {len(table.source):,} ({made}); candidates: {len(table.right):,}",
-        f"- Objective: pairwise logistic plus a small pointwise term; {args.rounds} trees, "
-        f"seed {args.seed}",
-        f"- Thresholds: {rule}",
-        "- Licence: the model is Apache-2.0 like the code. Some sources of the training data have "
-        "no licence; none of their records is shipped, only these trees.",
-        "- Not for: judging world knowledge, long computed values, or harm; it sees evidence only.",
-        "", "## Out of source: trained on all sources but the one tested", "",
-        *_fold_table(folds),
-    ]  # fmt: skip
-    if dev:
-        lines += ["", "## Development pairs (never trained on)", "", dev]
-    lines += ["", "## Features", "", "| name | meaning | range | monotone |"]
-    lines += ["| --- | --- | --- | --- |"]
-    lines += [
-        f"| {f.name} | {f.meaning} | {f.range[0]:g} to {f.range[1]:g} | {f.monotone:+d} |"
-        for f in FEATURES
+def weigh_agreement(held: Sequence[Held], known: RewardMap) -> Agreement:
+    """Return the weights of agreement, from the held-out sources that have pools."""
+    slopes = [
+        slope_of(part.scores[part.sets.right], part.scores[part.sets.wrong], part.sets.weight)
+        for part in held
     ]
-    return "\n".join(lines) + "\n"
-
-
-def _fold_table(folds: Sequence[Fold]) -> Iterator[str]:
-    yield "| source | groups | pairs | accuracy | weakest errors |"
-    yield "| --- | --- | --- | --- | --- |"
-    for fold in folds:
-        pairs, accuracy = fold.accuracy["all"]
-        parts = [(a, n, e) for e, (n, a) in fold.accuracy.items() if e != "all" and n >= 20]
-        weakest = ", ".join(f"{e} {a:.2f} ({n})" for a, n, e in sorted(parts)[:3])
-        yield f"| {fold.source} | {fold.groups} | {pairs} | {accuracy:.3f} | {weakest} |"
-
-
-def data_digest(folder: Path) -> str:
-    """Return the sha256 of the packs' names and bytes."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.jsonl*")):
-        digest.update(path.name.encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def dev_table(pairs: Path, records: Path, folder: Path) -> str:
-    """Return the benchmark's table for the new model.
-
-    In a process of its own: training imports no bench.
-    """
-    command = [
-        sys.executable, "-m", "bench.trbench", "--scorer", "all", "--model", str(folder),
-        "--pairs", str(pairs), "--records", str(records),
-    ]  # fmt: skip
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    parts = [part for part in held if len(part.pools.row)]
+    if not parts:
+        return Agreement()
+    alone = [
+        shift_of(part.scores[one], part.table.right[part.sets.row[one]], np.ones(one.sum()), known)
+        for part in parts
+        for one in [part.sets.size == 1]
+    ]
+    sizes = np.cumsum([0, *(part.pools.number.max() + 1 for part in parts)])
+    pools = Pools(
+        scores=np.concatenate([part.pool_scores for part in parts]),
+        agreement=np.vstack([part.table.agreement[part.pools.row] for part in parts]),
+        right=np.concatenate([part.table.right[part.pools.row] for part in parts]),
+        copies=np.concatenate([part.table.copies[part.pools.row] for part in parts]),
+        number=np.concatenate(
+            [part.pools.number + first for part, first in zip(parts, sizes[:-1], strict=True)]
+        ),
+    )
+    weight = np.diff(sizes) / sizes[-1]
+    return fit_agreement(pools, float(np.mean(slopes)), known, float(weight @ np.array(alone)))
 
 
 @contextmanager
@@ -234,11 +211,13 @@ def _step(title: str) -> Iterator[None]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of labelled packs")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the model")
+    parser.add_argument("--out", type=Path, help="folder of the model; not needed to --search")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="trees of the final model")
-    parser.add_argument("--fold-rounds", type=int, default=120, help="trees per left-out source")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="trees of every model")
+    parser.add_argument("--folds", type=int, default=FOLDS, help="parts of the sources")
     parser.add_argument("--cap", type=int, default=700, help="groups of edits a source")
+    parser.add_argument("--search", action="store_true", help="try hyper-parameters, then stop")
+    parser.add_argument("--ablate", action="store_true", help="also leave out groups of features")
     parser.add_argument("--dev", type=Path, help="pairs for the table in the card")
     parser.add_argument("--dev-records", type=Path, help="records the pairs refer to")
     return parser

@@ -40,7 +40,7 @@ from training.ranker import (
     pair_accuracy,
     rewards,
 )
-from training.train_lite import calibrate, leave_one_out, tabulate
+from training.train_lite import calibrate, leave_out, tabulate
 
 MORE = 40
 """Trees that are added."""
@@ -167,7 +167,7 @@ def retrained(
     """
     _table(records, seed, cap)
     table = tabulate(make_groups([*base, *records], seed, cap))
-    folds, held = leave_one_out(table, seed, fold_rounds)
+    folds, held = leave_out(table, seed, fold_rounds)
     text = fit(table, seed, rounds).model_to_string()
     own = next(fold for fold in folds if fold.source == records[0].source)
     pairs, accuracy = own.accuracy["all"]
@@ -295,7 +295,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cap", type=int, default=450, help="groups of edits a source")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="trees, with --data")
-    parser.add_argument("--fold-rounds", type=int, default=70, help="trees a fold, with --data")
+    parser.add_argument("--fold-rounds", type=int, default=ROUNDS, help="trees a fold, with --data")
     return parser
 
 

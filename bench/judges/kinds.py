@@ -207,7 +207,7 @@ def _vote(_: JudgeSettings) -> Judge:
 
 
 def _lite(settings: JudgeSettings) -> Judge:
-    from toolrm_guard.scorers.lite import LiteModel, inputs  # LightGBM only where it is asked for
+    from toolrm_guard.scorers.lite import LiteModel  # LightGBM only where it is asked for
 
     model = LiteModel.load(settings.model)
     latest: list[ScoreRequest] = []
@@ -217,7 +217,7 @@ def _lite(settings: JudgeSettings) -> Judge:
         # Sets drawn from one pool share the context, and what was read of it.
         if not (latest and latest[0].messages is request.messages):
             latest[:] = [request]
-        return [float(reward) for reward in model.rewards(inputs(request, latest[0].finder))]
+        return [float(reward) for reward in model.rewards(request, latest[0].finder)]
 
     # Its features compare a candidate with the others of the request.
     return LocalRater("lite", rewards, alone=False)

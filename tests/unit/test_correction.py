@@ -1,9 +1,16 @@
 """The critique names what is wrong, errors first."""
 
+from collections.abc import Callable
+
+import pytest
+
 from toolrm_guard.calls import Call, Candidate
 from toolrm_guard.correction import MAX_CRITIQUE_FINDINGS, critique
 from toolrm_guard.findings import Finding
+from toolrm_guard.guard import Guard
 from toolrm_guard.policy import CallVerdict
+from toolrm_guard.scorers.base import ScoreRequest
+from toolrm_guard.scorers.fake import FakeScorer
 
 ERROR = Finding(
     code="missing_required", severity="error", path="$.a", message="`a` is missing", call=1
@@ -31,3 +38,47 @@ def test_without_findings_the_verdicts_speak() -> None:
 
 def test_an_answer_without_a_call_is_called_an_answer() -> None:
     assert critique(Candidate(text="hi"), [], []).startswith("This answer was not accepted")
+
+
+class Explaining(FakeScorer):
+    """A scorer that likes nothing and says why."""
+
+    def __init__(self, why: Callable[[], tuple[Finding, ...]], probability: float) -> None:
+        super().__init__(lambda request: [probability] * len(request.candidates))
+        self._why = why
+        self.asked: list[int] = []
+
+    def explain(self, request: ScoreRequest, index: int) -> tuple[Finding, ...]:
+        self.asked.append(index)
+        return self._why()
+
+
+WHY = Finding(code="weak_evidence", severity="warning", message="a switch does not fit")
+TOOL = {"name": "read_file", "parameters": {"type": "object", "properties": {}}}
+
+
+def test_what_the_scorer_has_against_a_draft_is_told_once_and_kept() -> None:
+    scorer = Explaining(lambda: (WHY,), 0.01)
+    review = Guard(scorer).review("Read it", [TOOL], [{"tool_calls": [{"name": "read_file"}]}])
+    assert review.decision == "correct"
+    assert scorer.asked == [0]
+    assert (review.critique or "").count("a switch does not fit") == 1
+    assert WHY in review.scores[0].findings
+    assert WHY in review.findings[0]
+
+
+def test_a_draft_that_passes_is_not_explained() -> None:
+    scorer = Explaining(lambda: (WHY,), 0.99)
+    review = Guard(scorer).review("Read it", [TOOL], [{"tool_calls": [{"name": "read_file"}]}])
+    assert (review.decision, scorer.asked) == ("execute", [])
+
+
+def test_a_scorer_that_cannot_explain_has_still_judged(caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> tuple[Finding, ...]:
+        raise RuntimeError("no idea")
+
+    review = Guard(Explaining(broken, 0.01)).review(
+        "Read it", [TOOL], [{"tool_calls": [{"name": "read_file"}]}]
+    )
+    assert (review.decision, review.judged) == ("correct", True)
+    assert "could not explain" in caplog.text

@@ -65,6 +65,11 @@ class Score:
             raise InvalidScore(f"probability is {self.probability!r}, outside [0, 1]")
 
 
+def joined(found: tuple[Finding, ...], more: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Return a candidate's findings and more of them, each once."""
+    return (*found, *(item for item in more if item not in found))
+
+
 @runtime_checkable
 class Scorer(Protocol):
     """Judges candidates.
@@ -97,6 +102,15 @@ class Scorer(Protocol):
         Raises:
             CouldNotJudge: If no score can be given; an outage is never a low score.
         """
+        ...
+
+
+@runtime_checkable
+class Explainer(Protocol):
+    """A scorer that can say more of a candidate than its findings; asked of drafts sent back."""
+
+    def explain(self, request: ScoreRequest, index: int) -> tuple[Finding, ...]:
+        """Return warnings about one candidate, the weightiest first."""
         ...
 
 

@@ -7,8 +7,16 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from toolrm_guard.errors import ModelIntegrityError
+from toolrm_guard.findings import Finding
 from toolrm_guard.scorers import resolve
-from toolrm_guard.scorers.base import Score, Scorer, ScoreRequest, ThresholdKind, fingerprint_of
+from toolrm_guard.scorers.base import (
+    Explainer,
+    Score,
+    Scorer,
+    ScoreRequest,
+    ThresholdKind,
+    fingerprint_of,
+)
 from toolrm_guard.scorers.written_file import WrittenFile
 
 _Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -85,6 +93,11 @@ class CalibratedScorer:
     def fingerprint(self) -> str | None:
         """That of the scorer inside."""
         return fingerprint_of(self._scorer)
+
+    def explain(self, request: ScoreRequest, index: int) -> tuple[Finding, ...]:
+        """Return what the scorer inside says of a candidate beyond its findings, if it does."""
+        inner = self._scorer
+        return inner.explain(request, index) if isinstance(inner, Explainer) else ()
 
     async def score(
         self, requests: Sequence[ScoreRequest], deadline: float | None

@@ -96,9 +96,9 @@ def weigh(call: Call, tool: Tool | None, errors: tuple[Finding, ...], scene: Sce
         found.said.update(card.name)
     for argument in arguments:
         _weigh_argument(argument, found, scene, call.name)
-    _weigh_roles(arguments, found, scene)
-    _weigh_reuse(arguments, found)
-    _weigh_absent(call, tool, found, scene)
+    weigh_roles(arguments, found, scene)
+    weigh_reuse(arguments, found)
+    weigh_absent(call, tool, found, scene)
     found.add("arguments", len(call.arguments))
     return found
 
@@ -127,7 +127,7 @@ def _weigh_argument(argument: _Argument, found: CallEvidence, scene: Scene, tool
         found.add("optional_given")
         found.add("optional_default", float(default))
     if isinstance(value, bool):
-        _weigh_switch(argument, found, scene)
+        weigh_switch(argument, found, scene)
         return
     if value is None or value == "":
         found.add("empty_values")
@@ -149,12 +149,12 @@ def _weigh_argument(argument: _Argument, found: CallEvidence, scene: Scene, tool
         found.add("optional_stated" if stated > 0.75 else "optional_unstated")
     if isinstance(value, str):
         found.texts.append(support)
-        _weigh_text(argument, value, found, scene, tool)
+        weigh_text(argument, value, found, scene, tool)
     else:
-        _weigh_number(argument, found)
+        weigh_number(argument, found)
 
 
-def _weigh_switch(argument: _Argument, found: CallEvidence, scene: Scene) -> None:
+def weigh_switch(argument: _Argument, found: CallEvidence, scene: Scene) -> None:
     """A true switch should be spoken of; a false one should be denied or be the default."""
     said = sorted(i for w in argument.hints.name for i in scene.view.at.get(w, ()))
     default = argument.schema.get("default")
@@ -169,7 +169,7 @@ def _weigh_switch(argument: _Argument, found: CallEvidence, scene: Scene) -> Non
     found.covered.update(said)
 
 
-def _weigh_number(argument: _Argument, found: CallEvidence) -> None:
+def weigh_number(argument: _Argument, found: CallEvidence) -> None:
     relation, unit = argument.place.relation, argument.hints.unit
     if relation in ("fraction", "percent"):
         found.add(f"percent_as_{relation}")
@@ -183,15 +183,15 @@ def _weigh_number(argument: _Argument, found: CallEvidence) -> None:
         found.add("number_unstated")
 
 
-def _weigh_text(
+def weigh_text(
     argument: _Argument, value: str, found: CallEvidence, scene: Scene, tool: str
 ) -> None:
     place, hints, schema = argument.place, argument.hints, argument.schema
     if _PLACEHOLDER.fullmatch(value.strip()) or value.lower() == argument.name.lower():
         found.add("placeholder")
-    _weigh_format(value, hints, found)
+    weigh_format(value, hints, found)
     if "enum" in schema:
-        _weigh_choice(argument, found, scene)
+        weigh_choice(argument, found, scene)
         return
     found.add("texts")
     if place.whole:
@@ -224,7 +224,7 @@ def _weigh_text(
             found.add("text_merged")
 
 
-def _weigh_format(value: str, hints: Hints, found: CallEvidence) -> None:
+def weigh_format(value: str, hints: Hints, found: CallEvidence) -> None:
     fits = hints.fits_pattern(value)
     if fits is not None:
         found.add("format_good" if fits else "format_bad")
@@ -235,7 +235,7 @@ def _weigh_format(value: str, hints: Hints, found: CallEvidence) -> None:
         found.add("example_comma", float(all(s.comma != ("," in value) for s in hints.shapes)))
 
 
-def _weigh_choice(argument: _Argument, found: CallEvidence, scene: Scene) -> None:
+def weigh_choice(argument: _Argument, found: CallEvidence, scene: Scene) -> None:
     """An option that was said beats the chosen one that was not."""
     options = [o for o in argument.schema.get("enum") or () if isinstance(o, str) and o]
     own = scene.request.stated(argument.value)
@@ -246,7 +246,7 @@ def _weigh_choice(argument: _Argument, found: CallEvidence, scene: Scene) -> Non
     found.add("choice_beaten", float(own < 0.5 and max(others, default=0.0) > 0.85))
 
 
-def _weigh_roles(arguments: list[_Argument], found: CallEvidence, scene: Scene) -> None:
+def weigh_roles(arguments: list[_Argument], found: CallEvidence, scene: Scene) -> None:
     """Values of one kind may be swapped: names stand near their values, and both in order."""
     placed = [a for a in arguments if a.place.start >= 0][:8]
     taken: dict[int, str] = {}
@@ -270,7 +270,7 @@ def _weigh_roles(arguments: list[_Argument], found: CallEvidence, scene: Scene) 
             found.add("role_swapped", float(swapped > own + 0.2))
 
 
-def _weigh_reuse(arguments: list[_Argument], found: CallEvidence) -> None:
+def weigh_reuse(arguments: list[_Argument], found: CallEvidence) -> None:
     """A value made of words that other arguments use already is likely no statement of its own."""
     placed = [a for a in arguments if a.place.words]
     found.add("placed", len(placed))
@@ -294,7 +294,7 @@ def _nearness(argument: _Argument, place: Place, view: RequestView) -> float:
     return 1.0 / best if best < 8 else 0.0
 
 
-def _weigh_absent(call: Call, tool: Tool, found: CallEvidence, scene: Scene) -> None:
+def weigh_absent(call: Call, tool: Tool, found: CallEvidence, scene: Scene) -> None:
     """Optional arguments that were left out although the request speaks of them."""
     view = scene.view
     for name, schema in list(tool.properties.items())[:40]:

@@ -1,7 +1,7 @@
 """Evidence features of a candidate, columns as in `feature_table`.
 
 Nothing here looks at where a record came from, which model wrote a candidate, or how its JSON was
-laid out. Agreement features are 0 for one or two candidates: a pair cannot vote.
+laid out. How far candidates agree is no feature: `agreement` adds it to what the trees say.
 """
 
 from collections import Counter
@@ -17,10 +17,11 @@ from toolrm_guard.relevance import is_each, tool_fit
 from toolrm_guard.scorers.base import ScoreRequest
 from toolrm_guard.scorers.call_evidence import CallEvidence, Scene, weigh
 from toolrm_guard.scorers.feature_table import (
-    AGREEMENT,
     COMPARED,
     COUNTS,
     FEATURES,
+    GROUPS,
+    INPUT_GROUPS,
     INPUTS,
     MONOTONE,
     NAMES,
@@ -32,12 +33,14 @@ from toolrm_guard.scorers.feature_table import (
 from toolrm_guard.scorers.request_view import RequestView
 
 __all__ = [
-    "AGREEMENT",
     "COMPARED",
     "FEATURES",
+    "GROUPS",
     "INPUTS",
+    "INPUT_GROUPS",
     "MONOTONE",
     "NAMES",
+    "Extractor",
     "FeatureSpec",
     "compare",
     "extract",
@@ -56,7 +59,7 @@ def extract(request: ScoreRequest, finder: Finder) -> Floats:
     Returns:
         (candidates, len(FEATURES)) float32, every value finite.
     """
-    return _Extractor(request, finder).rows()
+    return Extractor(request, finder).rows()
 
 
 def compare(features: Floats, sets: NDArray[np.int64]) -> Floats:
@@ -82,8 +85,11 @@ def compare(features: Floats, sets: NDArray[np.int64]) -> Floats:
     return np.where(size > 1, own - others, 0.0).astype(np.float32)
 
 
-class _Extractor:
+class Extractor:
+    """The features of one request; a method a group, so that the cost of each can be told."""
+
     def __init__(self, request: ScoreRequest, finder: Finder) -> None:
+        """Read the request."""
         self._request = request
         self._finder = finder
         relevance = finder.relevance
@@ -100,15 +106,15 @@ class _Extractor:
         self._before = {call.canonical for m in request.messages for call in m.calls}
 
     def rows(self) -> Floats:
-        context = self._context()
-        votes = _agreement(self._request.candidates)
+        """Return (candidates, len(FEATURES))."""
+        context = self.context()
         known: dict[str, list[float]] = {}
         rows = []
-        for candidate, vote in zip(self._request.candidates, votes, strict=True):
+        for candidate in self._request.candidates:
             own = known.get(candidate.canonical)
             if own is None:
                 own = known[candidate.canonical] = self._row(candidate)
-            rows.append([*own, *context, *vote])
+            rows.append([*own, *context])
         return np.asarray(rows, dtype=np.float32)
 
     def _weigh(self, call: Call) -> CallEvidence:
@@ -133,9 +139,10 @@ class _Extractor:
         for name, total in totals.items():
             over = totals[PER[name]] if name in PER else size
             means.append(total / over if over else NEUTRAL.get(name, 0.0))
-        return [*sums, *means, *self._own(candidate, calls)]
+        return [*sums, *means, *self.own(candidate, calls)]
 
-    def _own(self, candidate: Candidate, calls: list[CallEvidence]) -> list[float]:
+    def own(self, candidate: Candidate, calls: list[CallEvidence]) -> list[float]:
+        """Return what a candidate does as a whole: calls, grounding over all of them."""
         supports = [s for c in calls for s in c.supports]
         stated = [s for c in calls for s in c.stated]
         texts = [s for c in calls for s in c.texts]
@@ -152,12 +159,13 @@ class _Extractor:
             len(canonical) - len(set(canonical)),
             sum(c in self._before for c in canonical),
             len(names),
-            *self._fit(candidate),
-            *self._coverage(calls),
-            *self._clauses(candidate, names),
+            *self.fit(candidate),
+            *self.coverage(calls),
+            *self.clauses(candidate, names),
         ]
 
-    def _fit(self, candidate: Candidate) -> list[float]:
+    def fit(self, candidate: Candidate) -> list[float]:
+        """Return how well the called tools fit the request."""
         relevance = self._scene.relevance
         fits = [relevance.fits[c.name] for c in candidate.calls if c.name in relevance.fits]
         best = relevance.best or 1.0
@@ -170,7 +178,8 @@ class _Extractor:
             max((self._rank.get(c.name, 0) for c in candidate.calls), default=0),
         ]
 
-    def _coverage(self, calls: list[CallEvidence]) -> list[float]:
+    def coverage(self, calls: list[CallEvidence]) -> list[float]:
+        """Return how much of the request the calls cover."""
         view = self._scene.view
         covered: set[int] = set()
         said: set[str] = set()
@@ -217,7 +226,8 @@ class _Extractor:
                 filled += 0.5
         return _share(filled, len(tool.required))
 
-    def _clauses(self, candidate: Candidate, names: set[str]) -> list[float]:
+    def clauses(self, candidate: Candidate, names: set[str]) -> list[float]:
+        """Return the calls against the clauses and lists of the request."""
         relevance = self._scene.relevance
         wanted = set(relevance.clause_tools)
         calls = len(candidate.calls)
@@ -232,7 +242,8 @@ class _Extractor:
     def _listed(self) -> int:
         return min(self._scene.relevance.listed, 12)
 
-    def _context(self) -> list[float]:
+    def context(self) -> list[float]:
+        """Return what the conversation is like, the same for all candidates."""
         relevance, view, messages = self._scene.relevance, self._scene.view, self._request.messages
         last_user = max((i for i, m in enumerate(messages) if m.role == "user"), default=-1)
         return [
@@ -264,41 +275,6 @@ def _exclusive(calls: list[CallEvidence]) -> list[int]:
         if len(group) > 1:
             own += [sum(times[index] == 1 for index in call.covered) for call in group]
     return own
-
-
-def _agreement(candidates: Sequence[Candidate]) -> list[list[float]]:
-    """Return the agreement features of each candidate; zeros where fewer than three can vote."""
-    others = len(candidates) - 1
-    if others < 2:
-        return [[0.0] * len(AGREEMENT) for _ in candidates]
-    forms = [c.canonical for c in candidates]
-    names = [tuple(sorted(call.name for call in c.calls)) for c in candidates]
-    values = [_values(c) for c in candidates]
-    form_votes, name_votes = Counter(forms), Counter(names)
-    value_votes = Counter(v for own in values for v in own)
-    counts = Counter(len(c.calls) for c in candidates)
-    top = max(form_votes.values())
-    return [
-        [
-            1.0,
-            (form_votes[forms[i]] - 1) / others,
-            form_votes[forms[i]] / top,
-            (name_votes[names[i]] - 1) / others,
-            _mean([(value_votes[v] - 1) / others for v in values[i]], 0.0)
-            if values[i]
-            else (form_votes[forms[i]] - 1) / others,
-            (counts[len(c.calls)] - 1) / others,
-        ]
-        for i, c in enumerate(candidates)
-    ]
-
-
-def _values(candidate: Candidate) -> frozenset[tuple[str, str, str]]:
-    return frozenset(
-        (call.name, str(name), repr(value)[:300])
-        for call in candidate.calls
-        for name, value in call.arguments.items()
-    )
 
 
 def _mean(values: Sequence[float], empty: float = 1.0) -> float:

@@ -1,8 +1,8 @@
 """`lite`, the embedded default: gradient-boosted trees over evidence features.
 
 No torch, no network, about a millisecond for eight candidates. The model is LightGBM text plus a
-calibration file that holds its hash, the feature names, the map from reward to probability, and
-the thresholds.
+calibration file that holds its hash, the feature names, the weights of agreement, the map from
+reward to probability, and the thresholds.
 """
 
 import asyncio
@@ -18,10 +18,14 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from toolrm_guard.errors import ModelIntegrityError
-from toolrm_guard.findings import Finder
+from toolrm_guard.findings import Finder, Finding
+from toolrm_guard.scorers.agreement import Agreement
+from toolrm_guard.scorers.attribution import remarks
 from toolrm_guard.scorers.base import Score, ScoreRequest, ThresholdKind
 from toolrm_guard.scorers.features import INPUTS, compare, extract
 from toolrm_guard.scorers.reward_map import RewardMap
+
+Floats = NDArray[np.float64]
 
 MODEL_FILE = "model.txt"
 CALIBRATION_FILE = "calibration.json"
@@ -34,16 +38,18 @@ class Calibration(RewardMap):
     Attributes:
         model_sha256: Of the model file, in hex.
         features: Names of the columns, in the order the trees use.
+        agreement: What agreement among candidates adds to what the trees say of each.
     """
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     model_sha256: str
     features: tuple[str, ...]
+    agreement: Agreement
 
     @property
     def fingerprint(self) -> str:
-        """Hash of everything that a probability depends on: the trees and the map."""
-        content = f"{self.model_sha256} {self.rewards} {self.probabilities}"
+        """Hash of all that a probability depends on: the trees, agreement and the map."""
+        content = f"{self.model_sha256} {self.rewards} {self.probabilities} {self.agreement}"
         return hashlib.sha256(content.encode()).hexdigest()
 
 
@@ -96,14 +102,35 @@ class LiteModel:
         """Return one score per candidate, in order."""
         if not request.candidates:
             return []
-        rewards = self.rewards(inputs(request, request.finder))
-        probabilities = self.calibration.probability(rewards)
+        trees = self.trees(inputs(request, request.finder))
+        agreement, candidates = self.calibration.agreement, request.candidates
+        rewards = agreement.to_choose(trees, candidates)
+        probabilities = self.calibration.probability(agreement.to_judge(trees, candidates))
         return [
             Score(reward=float(r), probability=float(p), findings=found)
             for r, p, found in zip(rewards, probabilities, request.findings, strict=True)
         ]
 
-    def rewards(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    def explain(self, request: ScoreRequest, index: int) -> tuple[Finding, ...]:
+        """Return what pushed a candidate's reward down most, beyond its findings, as warnings.
+
+        Costs several times what scoring does.
+        """
+        row = inputs(request, request.finder)[index]
+        shares = self._booster.predict(row[None], pred_contrib=True, num_threads=1)
+        return remarks(np.asarray(shares[0, :-1], dtype=np.float64), row, request.findings[index])
+
+    def rewards(self, request: ScoreRequest, finder: Finder | None = None) -> Floats:
+        """Return the rewards (candidates,): the trees' scores, and agreement.
+
+        Args:
+            request: One or more candidates.
+            finder: One that has read the same conversation and tools; the request's own if None.
+        """
+        trees = self.trees(inputs(request, finder or request.finder))
+        return self.calibration.agreement.to_choose(trees, request.candidates)
+
+    def trees(self, features: NDArray[np.float32]) -> Floats:
         """Return the trees' raw scores (n,) for inputs (n, len(INPUTS))."""
         # One thread: for a few rows the thread pool costs more than the trees.
         return np.asarray(
@@ -118,7 +145,7 @@ def inputs(request: ScoreRequest, finder: Finder) -> NDArray[np.float32]:
     """Return the model's inputs (candidates, len(INPUTS)); equal candidates have equal rows.
 
     Candidates are compared with the other *distinct* ones: five copies of a rival say no more than
-    one, and how often something was said is what the agreement features are for.
+    one; how often something was said is what agreement is for.
     """
     features = extract(request, finder)
     row_of: dict[str, int] = {}
@@ -149,6 +176,10 @@ class LiteScorer:
     def fingerprint(self) -> str:
         """Hash of the trees and of the map to probability; thresholds hold for one of both."""
         return self._model.calibration.fingerprint
+
+    def explain(self, request: ScoreRequest, index: int) -> tuple[Finding, ...]:
+        """Return what speaks against a candidate beyond its findings."""
+        return self._model.explain(request, index)
 
     async def score(
         self, requests: Sequence[ScoreRequest], deadline: float | None

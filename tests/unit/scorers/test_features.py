@@ -14,9 +14,10 @@ from toolrm_guard.findings import Finder
 from toolrm_guard.messages import Message
 from toolrm_guard.scorers.base import ScoreRequest
 from toolrm_guard.scorers.features import (
-    AGREEMENT,
     COMPARED,
     FEATURES,
+    GROUPS,
+    INPUT_GROUPS,
     INPUTS,
     MONOTONE,
     NAMES,
@@ -63,7 +64,8 @@ def column(found: Any, name: str) -> list[float]:
 def test_the_table_is_documented_and_matches_the_columns() -> None:
     assert len(set(NAMES)) == len(NAMES) == len(FEATURES)
     assert all(spec.meaning and spec.range[0] < spec.range[1] for spec in FEATURES)
-    assert len(INPUTS) == len(MONOTONE) == len(NAMES) + len(COMPARED)
+    assert len(INPUTS) == len(MONOTONE) == len(INPUT_GROUPS) == len(NAMES) + len(COMPARED)
+    assert set(INPUT_GROUPS) == set(GROUPS)
     assert rows(loan(amount=1)).shape == (1, len(NAMES))
 
 
@@ -95,21 +97,6 @@ def test_the_order_of_calls_and_arguments_does_not_matter() -> None:
     turned = Call(name="loan_payment", arguments={"rate": 0.05, "amount": 20000})
     found = rows(Candidate(calls=(a, b)), Candidate(calls=(b, turned)))
     assert np.allclose(found[0], found[1])
-
-
-def test_agreement_is_silent_for_one_and_for_two_candidates() -> None:
-    voting = [NAMES.index(name) for name in AGREEMENT]
-    one, two = loan(amount=1, rate=1), loan(amount=2, rate=1)
-    assert not rows(one)[:, voting].any()
-    assert not rows(one, two)[:, voting].any()
-
-
-def test_agreement_counts_the_other_candidates() -> None:
-    one, two = loan(amount=1, rate=1), loan(amount=2, rate=1)
-    found = rows(one, one, one, two, Candidate(text="no"))
-    assert column(found, "vote") == [0.5, 0.5, 0.5, 0, 0]
-    assert column(found, "vote_lead") == [1, 1, 1, 0.3333, 0.3333]
-    assert column(found, "vote_names") == [0.75, 0.75, 0.75, 0.75, 0]
 
 
 def test_compare_subtracts_the_mean_of_the_others_in_the_same_set() -> None:

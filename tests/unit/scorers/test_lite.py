@@ -6,13 +6,17 @@ import shutil
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from toolrm_guard.calls import Call, Candidate
 from toolrm_guard.errors import InvalidScore, ModelIntegrityError
 from toolrm_guard.messages import Message
-from toolrm_guard.scorers.base import Score, Scorer, ScoreRequest
-from toolrm_guard.scorers.lite import LiteModel, LiteScorer
+from toolrm_guard.scorers.base import Explainer, Score, Scorer, ScoreRequest
+from toolrm_guard.scorers.features import INPUTS, MONOTONE, NAMES
+from toolrm_guard.scorers.lite import LiteModel, LiteScorer, inputs
 from toolrm_guard.tools import Tool, ToolSet
 
 WEATHER = Tool(
@@ -93,6 +97,74 @@ def test_equal_candidates_get_equal_scores_and_findings_come_along(model: LiteMo
     assert [f.code for f in scores[0].findings] == ["wrong_type"]
     assert scores[1].findings == ()
     assert model.score(request()) == []
+
+
+def test_candidates_that_all_agree_are_not_waved_through(model: LiteModel) -> None:
+    wrong = weather("Lima", "soon")
+    alone = model.score(request(wrong))[0]
+    together = model.score(request(*[wrong] * 8))
+    assert len({score.probability for score in together}) == 1
+    whole = model.calibration.agreement.whole
+    judged = model.calibration.probability(np.array([alone.reward + whole]))
+    assert together[0].probability == pytest.approx(float(judged[0]))
+    assert together[0].probability < model.calibration.thresholds["write"]
+
+
+def test_agreement_decides_between_calls_that_the_request_supports_alike(model: LiteModel) -> None:
+    text = "Compare the weather in Oslo and Lima for the next 5 days"
+    often, seldom = weather("Oslo", 5), weather("Lima", 5)
+    scores = model.score(request(seldom, often, often, often, often, often, text=text))
+    assert scores[1].reward > scores[0].reward
+
+
+def test_what_pushed_a_call_down_is_said_as_warnings_beyond_its_findings(
+    model: LiteModel,
+) -> None:
+    asked = request(weather("Oslo", 50))
+    said = model.explain(asked, 0)
+    assert said
+    assert {f.code for f in said} == {"weak_evidence"}
+    assert all(f.severity == "warning" and f.call is None for f in said)
+    assert not set(said) & set(model.score(asked)[0].findings)
+    assert isinstance(LiteScorer(model), Explainer)
+    assert LiteScorer(model).explain(asked, 0) == said
+
+
+CONSTRAINED = [i for i, sign in enumerate(MONOTONE) if sign]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    column=st.sampled_from(CONSTRAINED),
+    more=st.floats(0.01, 4.0),
+    days=st.integers(0, 9),
+    city=st.sampled_from(["Oslo", "Lima", "", "<city>"]),
+)
+def test_what_can_only_hurt_never_helps_all_else_equal(
+    model: LiteModel, column: int, more: float, days: int, city: str
+) -> None:
+    """A missing argument, a schema error, a value out of thin air: more of it, no higher reward."""
+    asked = request(weather(city, days), weather("Oslo", 5))
+    rows = inputs(asked, asked.finder)
+    worse = rows.copy()
+    worse[:, column] -= MONOTONE[column] * more
+    assert (model.trees(worse) <= model.trees(rows) + 1e-9).all()
+
+
+def test_leaving_a_required_argument_out_lowers_the_reward(model: LiteModel) -> None:
+    """Each constrained column of a missing argument, set as it would be, and nothing else."""
+    asked = request(weather("Oslo", 5))
+    rows = inputs(asked, asked.finder)
+    missing = rows.copy()
+    for name in ("errors", "error_missing", "absent_required"):
+        for column in (name, f"{name}_total", f"{name}_vs_others", f"{name}_total_vs_others"):
+            if column in INPUTS:
+                missing[:, INPUTS.index(column)] += 1
+    assert model.trees(missing)[0] < model.trees(rows)[0]
+    assert "error_missing" in NAMES
+    one = Candidate(calls=(Call(name="get_weather", arguments={"city": "Oslo"}),))
+    both = model.score(request(weather("Oslo", 5), one))
+    assert both[1].reward < both[0].reward
 
 
 def test_a_hostile_candidate_gets_a_finite_score(model: LiteModel) -> None:

@@ -1,0 +1,101 @@
+"""How far candidates agree, as evidence that is added to what a scorer says of each alone.
+
+Samples of a model that mostly say the same are mostly right, and in pools nothing else tells as
+much. But they may agree in a mistake, so agreement never decides alone: a scorer's reward keeps its
+full weight, and candidates that all say the same differ from a single one by a fitted constant.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from toolrm_guard.calls import Candidate
+
+Floats = NDArray[np.float64]
+
+LEAST = 3
+"""Two cannot outvote each other."""
+
+
+class Agreement(BaseModel):
+    """Weights of agreement, in units of a scorer's reward; as they stand, it does not count.
+
+    Attributes:
+        calls: Of the logarithm of the share of candidates that make the same calls.
+        values: Of the mean share of the other candidates that give the same values, minus 1.
+        trust: Of the scorer's own reward where agreement helps to choose among candidates.
+        whole: What full agreement adds to the reward that a probability is read from.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    calls: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    values: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    trust: float = Field(default=1.0, gt=0.0, le=1.0)
+    whole: float = Field(default=0.0, allow_inf_nan=False)
+
+    def to_choose(self, rewards: Floats, candidates: Sequence[Candidate]) -> Floats:
+        """Return rewards (n,) that rank the candidates; as they are for one or two."""
+        if len(candidates) < LEAST:
+            return rewards
+        return self.trust * rewards + self._shared(candidates)
+
+    def to_judge(self, rewards: Floats, candidates: Sequence[Candidate]) -> Floats:
+        """Return rewards (n,) to read probabilities from; as they are for one or two.
+
+        The scorer's reward keeps its full weight, so that it decides where all agree.
+        """
+        if len(candidates) < LEAST:
+            return rewards
+        return rewards + self._shared(candidates) + self.whole
+
+    def _shared(self, candidates: Sequence[Candidate]) -> Floats:
+        found = evidence(candidates)
+        return self.calls * found[:, 0] + self.values * found[:, 1]
+
+
+def evidence(candidates: Sequence[Candidate]) -> Floats:
+    """Return how far the others agree with each candidate.
+
+    Returns:
+        (n, 2), at most 0 and 0 where all say the same: log of the share of candidates with the same
+        calls (text is not compared), and the mean share of the other candidates that give an
+        argument the same value, minus 1. All 0 for fewer than `LEAST` candidates.
+    """
+    others = len(candidates) - 1
+    if others + 1 < LEAST:
+        return np.zeros((len(candidates), 2))
+    forms = [candidate.canonical for candidate in candidates]
+    values = [_values(candidate) for candidate in candidates]
+    times = Counter(forms)
+    said = Counter(value for own in values for value in own)
+    return np.array(
+        [
+            (
+                math.log(times[form] / len(candidates)),
+                _mean([(said[value] - 1) / others for value in own])
+                if own
+                else (times[form] - 1) / others - 1.0,
+            )
+            for form, own in zip(forms, values, strict=True)
+        ]
+    )
+
+
+def _mean(shares: Sequence[float]) -> float:
+    return sum(shares) / len(shares) - 1.0
+
+
+def _values(candidate: Candidate) -> list[tuple[str, str, str]]:
+    """Return the distinct (tool, argument, value) of a candidate, in order."""
+    return list(
+        dict.fromkeys(
+            (call.name, str(name), repr(value)[:300])
+            for call in candidate.calls
+            for name, value in call.arguments.items()
+        )
+    )
