@@ -66,7 +66,8 @@ def model_card(
         f"seed {args.seed}",
         f"- Agreement, from three candidates on: A = {agreement.calls:g} log(share with the same "
         f"calls) + {agreement.values:g} (share with the same values - 1); candidates are chosen by "
-        f"{agreement.trust:g} trees + A and judged by trees + A + {agreement.whole:g}",
+        f"{agreement.trust:g} trees + A and judged by trees + min(A + {agreement.whole:g}, "
+        f"{agreement.most:g})",
         f"- Thresholds: {calibration.rule}",
         "- Licence: the model is Apache-2.0 like the code. Some sources of the training data have "
         "no licence; none of their records is shipped, only these trees.",

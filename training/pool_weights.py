@@ -20,10 +20,6 @@ from training.ranker import Floats, Ints
 LEAST_POOLS = 100
 """Fewer pools with right and wrong candidates say too little: agreement then counts nothing."""
 
-MOST_WHOLE = 1.0
-"""What full agreement may add at most. The pools hold outputs of many models; samples of one model
-share its mistakes, and a wrong call must not pass for being repeated."""
-
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -65,7 +61,6 @@ def fit_agreement(pools: Pools, slope: float, known: RewardMap, alone: float) ->
     calls, values = calls / slope, values / slope
     rewards = pools.scores + pools.agreement @ np.array([calls, values])
     whole = shift_of(rewards, pools.right, pools.copies.astype(np.float64), known) - alone
-    whole = min(whole, MOST_WHOLE)
     return Agreement(
         calls=round(calls, 4),
         values=round(values, 4),

@@ -29,6 +29,7 @@ class Agreement(BaseModel):
         values: Of the mean share of the other candidates that give the same values, minus 1.
         trust: Of the scorer's own reward where agreement helps to choose among candidates.
         whole: What full agreement adds to the reward that a probability is read from.
+        most: What agreement may add at most: a wrong call must not pass for being repeated.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -37,6 +38,7 @@ class Agreement(BaseModel):
     values: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     trust: float = Field(default=1.0, gt=0.0, le=1.0)
     whole: float = Field(default=0.0, allow_inf_nan=False)
+    most: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
 
     def to_choose(self, rewards: Floats, candidates: Sequence[Candidate]) -> Floats:
         """Return rewards (n,) that rank the candidates; as they are for one or two."""
@@ -51,7 +53,7 @@ class Agreement(BaseModel):
         """
         if len(candidates) < LEAST:
             return rewards
-        return rewards + self._shared(candidates) + self.whole
+        return rewards + np.minimum(self._shared(candidates) + self.whole, self.most)
 
     def _shared(self, candidates: Sequence[Candidate]) -> Floats:
         found = evidence(candidates)
