@@ -247,7 +247,8 @@ def _settings(args: argparse.Namespace) -> JudgeSettings:
 
 
 def _sizes(args: argparse.Namespace) -> list[int]:
-    return list(range(1, args.max_n + 1))
+    every = range(1, args.max_n + 1)
+    return [n for n in every if not args.powers or n & (n - 1) == 0]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -261,6 +262,7 @@ def _parser() -> argparse.ArgumentParser:
         "--strong", type=float, metavar="SHARE", help="only models right so often, e.g. 0.85"
     )
     parser.add_argument("--max-n", type=int, default=16, help="N goes from 1 to this")
+    parser.add_argument("--powers", action="store_true", help="of N only 1, 2, 4, 8, ...: faster")
     parser.add_argument("--draws", type=int, default=4, help="for judges that compare candidates")
     parser.add_argument("--limit", type=int, help="a random sample of so many prompts")
     parser.add_argument("--endpoint", metavar="URL", help="sample a policy's answers here")

@@ -179,6 +179,12 @@ def test_the_json_has_the_documented_lists(tmp_path: Path, capsys: Any) -> None:
     assert "1 left out" in capsys.readouterr().out
 
 
+def test_powers_of_two_alone_when_asked(tmp_path: Path) -> None:
+    records = packs.write(tmp_path / "records.jsonl", [packs.record(0, pool=MIXED)])
+    out = run(tmp_path, "--records", str(records), "--scorer", "longer", "--max-n", "5", "--powers")
+    assert out["n"] == [1, 2, 4]
+
+
 def test_strong_models_alone_are_drawn_from_when_asked(tmp_path: Path) -> None:
     rows = [packs.record(number, pool=("Oslo", "Oslo", "Lima", "Rome")) for number in range(3)]
     for row in rows:
