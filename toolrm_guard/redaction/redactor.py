@@ -130,7 +130,7 @@ class Redactor:
                 conversation says which values are sensitive.
             tools: Schemas of the tools that the call may be of.
         """
-        work = Substitution(self._scanner, self._told.get(record.conversation_id or ""))
+        work = Substitution(self._scanner, self._remembered(record))
         digest = record.digest and self._digests.get(record.digest)
         if call is not None:
             plain = {"name": call[0], "arguments": call[1], "digest": record.digest, "defect": None}
@@ -155,15 +155,12 @@ class Redactor:
         data = record.model_dump()
         tools = self._read(data["tools"])
         schemas = tools.sensitive
-        conversation = record.conversation_id or ""
-        work = Substitution(self._scanner, self._told.get(conversation))
+        work = Substitution(self._scanner, self._remembered(record))
         for call in _calls(data):
             work.learn_call(call, schemas.get(call["name"]))
         rest = {key: value for key, value in data.items() if key != "tools"}
         work.scan([*strings(rest), *tools.texts])
-        if work.told:
-            known = self._told.get(conversation) or {}
-            self._told.put(conversation, dict([*known.items(), *work.told.items()][-_MOST_TOLD:]))
+        self._remember(record, work.told)
         if not work.has_work:
             return record
         for part in data["messages"], data["candidates"]:
@@ -199,6 +196,15 @@ class Redactor:
             clean["digest"] = self._digests.get(call["digest"]) or digest
             self._digests.put(call["digest"], clean["digest"])
         return clean
+
+    def _remembered(self, record: ReviewRecord | OutcomeRecord) -> Mapping[str, str] | None:
+        """Return what the record's conversation told before; records of none have told nothing."""
+        return self._told.get(record.conversation_id) if record.conversation_id else None
+
+    def _remember(self, record: ReviewRecord, told: Mapping[str, str]) -> None:
+        if told and record.conversation_id:
+            every = {**(self._told.get(record.conversation_id) or {}), **told}
+            self._told.put(record.conversation_id, dict([*every.items()][-_MOST_TOLD:]))
 
     def _read(self, tools: Sequence[Mapping[str, Any]]) -> "_Tools":
         """Return what tools mark and say; an agent offers the same ones every turn."""

@@ -1,5 +1,6 @@
 """Where texts hold secrets, by their shape."""
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ class Scanner:
         self._finder = finder
         self._clean: OrderedDict[str, None] = OrderedDict()
         self._clean_chars = 0
+        self._lock = threading.Lock()  # a redactor serves every guard and store of a process
 
     def find(self, text: str) -> list[Found]:
         """Return the secrets of a text, in order and without overlap."""
@@ -101,11 +103,14 @@ class Scanner:
     def _remember(self, text: str) -> None:
         if len(text) > _MAX_KNOWN_CHARS // 16:
             return
-        self._clean[text] = None
-        self._clean_chars += len(text) + 64
-        while self._clean_chars > _MAX_KNOWN_CHARS:
-            old, _ = self._clean.popitem(last=False)
-            self._clean_chars -= len(old) + 64
+        with self._lock:
+            if text in self._clean:
+                return
+            self._clean[text] = None
+            self._clean_chars += len(text) + 64
+            while self._clean_chars > _MAX_KNOWN_CHARS:
+                old, _ = self._clean.popitem(last=False)
+                self._clean_chars -= len(old) + 64
 
 
 def without_overlap(found: Iterable[Found]) -> list[Found]:

@@ -17,7 +17,10 @@ because somebody's password is `user` would teach a model nonsense."""
 _HEAD = 12
 """Messages of errors quote long values by their beginning; this many characters identify it."""
 
-_PLAIN_WORDS = frozenset(("true", "false", "none", "null"))
+_PLAIN_WORDS = frozenset(
+    "true false none null password secret token admin user root test default string".split()
+)
+"""Values that are replaced where they stand, and looked for nowhere else."""
 
 
 class Values:

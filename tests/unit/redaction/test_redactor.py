@@ -4,6 +4,7 @@ import base64
 import datetime
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote
 
@@ -280,3 +281,29 @@ def test_ten_megabytes_of_anything_take_seconds() -> None:
     started = time.process_time()
     assert redact_text(text + SECRETS["github"]).endswith("<redacted:github_token>")
     assert time.process_time() - started < 30
+
+
+def test_what_a_conversation_told_is_remembered_in_it_and_nowhere_else() -> None:
+    redactor = Redactor()
+    for talk in ("talk", None):
+        redactor.redact_record(review(candidate(code="gr8-otter"), conversation_id=talk))
+        said = {"role": "user", "text": "gr8-otter"}
+        texts = [
+            redactor.redact_record(review(CandidateRecord(), messages=[said], conversation_id=of))
+            .messages[0].text for of in (talk, "another", None)
+        ]  # fmt: skip
+        told = "<redacted:sensitive>" if talk else "gr8-otter"
+        assert texts == [told, "gr8-otter", "gr8-otter"]
+
+
+def test_one_redactor_serves_many_threads() -> None:
+    redactor = Redactor()
+
+    def work(thread: int) -> None:
+        for n in range(60):
+            filler = f"text {n % 50} " * 600  # more than is remembered
+            assert redactor.redact_text(f"{filler}{SECRETS['github']}").endswith("token>")
+            assert redactor.redact_text(filler + str(n * thread)).startswith("text")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
