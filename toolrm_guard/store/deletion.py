@@ -1,13 +1,18 @@
-"""Forgetting: reviews with their calls and outcomes leave the store, and on request their bytes."""
+"""Forgetting: reviews with their calls and outcomes leave the store, and on request their bytes.
 
-from collections.abc import Iterator
+Deleted is a page at a time, so that the writer gets its turn in between.
+"""
+
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, not_, select
 
 from toolrm_guard.store.queries import Filter
 from toolrm_guard.store.tables import calls, outcomes, reviews
+
+_PAGE = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,23 +35,27 @@ def forget(engine: Engine, wanted: Filter, *, dry_run: bool = False) -> Deleted:
         wanted: Conversation or time.
         dry_run: Count only.
     """
-    review_is_old = and_(*wanted.of_reviews())
-    outcome_goes = or_(and_(*wanted.of_outcomes()), _is_of(review_is_old))
+    gone_reviews, gone_outcomes = 0, set[int]()
     with _overwriting(engine) as connection:
-        found = Deleted(
-            reviews=_count(connection, reviews.c.id, review_is_old),
-            outcomes=_count(connection, outcomes.c.id, outcome_goes),
-        )
-        if not dry_run:
-            # Outcomes first: which go is told by the calls of the reviews.
-            connection.execute(delete(outcomes).where(outcome_goes))
-            of_old = select(reviews.c.id).where(review_is_old).scalar_subquery()
-            connection.execute(delete(calls).where(calls.c.review_id.in_(of_old)))
-            connection.execute(delete(reviews).where(review_is_old))
+        after = ""
+        while page := _next_reviews(connection, wanted, after):
+            doomed = set(_outcomes_of(connection, wanted, page))
+            gone_reviews += len(page)
+            gone_outcomes |= doomed
+            after = page[-1]
+            if not dry_run:
+                _delete_outcomes(connection, sorted(doomed))
+                connection.execute(delete(calls).where(calls.c.review_id.in_(page)))
+                connection.execute(delete(reviews).where(reviews.c.id.in_(page)))
             connection.commit()
+        found = select(outcomes.c.id).where(*wanted.of_outcomes())
+        left = set(connection.execute(found).scalars()) - gone_outcomes
+        if not dry_run:
+            _delete_outcomes(connection, sorted(left))
+        connection.commit()
     if not dry_run:
         _truncate_log(engine)
-    return found
+    return Deleted(reviews=gone_reviews, outcomes=len(gone_outcomes | left))
 
 
 def vacuum(engine: Engine) -> None:
@@ -56,33 +65,52 @@ def vacuum(engine: Engine) -> None:
     _truncate_log(engine)
 
 
-def _is_of(review_is_old: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Return the condition that an outcome is of a call of such a review, and of no other's.
-
-    Ids of calls come again: within a conversation another review may have the same.
-    """
-    joined = and_(
-        calls.c.review_id == reviews.c.id,
-        calls.c.call_id == outcomes.c.call_id,
-        or_(
-            outcomes.c.conversation_id.is_(None),
-            outcomes.c.conversation_id == reviews.c.conversation_id,
-        ),
-        or_(outcomes.c.digest.is_(None), outcomes.c.digest == calls.c.digest),
-    )
-    return and_(
-        exists().where(joined, review_is_old),
-        or_(
-            outcomes.c.conversation_id.is_(None),
-            ~exists().where(joined, ~review_is_old),
-        ),
-    )
+def _next_reviews(connection: Connection, wanted: Filter, after: str) -> list[str]:
+    query = select(reviews.c.id).where(*wanted.of_reviews(), reviews.c.id > after)
+    return list(connection.execute(query.order_by(reviews.c.id).limit(_PAGE)).scalars())
 
 
-def _count(
-    connection: Connection, column: ColumnElement[object], wanted: ColumnElement[bool]
-) -> int:
-    return connection.execute(select(func.count(column)).where(wanted)).scalar_one()
+def _outcomes_of(connection: Connection, wanted: Filter, page: Sequence[str]) -> Iterator[int]:
+    """Yield the outcomes of the calls of these reviews, unless they are of one that stays, too."""
+    going = _calls(connection, calls.c.review_id.in_(page))
+    ids = sorted({call_id for _, call_id, _ in going})
+    for at in range(0, len(ids), _PAGE):
+        named = ids[at : at + _PAGE]
+        of_others = and_(calls.c.call_id.in_(named), not_(and_(*wanted.of_reviews())))
+        staying = _calls(connection, of_others)
+        query = select(
+            outcomes.c.id, outcomes.c.conversation_id, outcomes.c.call_id, outcomes.c.digest
+        ).where(outcomes.c.call_id.in_(named))
+        for row_id, talk, call_id, digest in connection.execute(query):
+            if not _is_of(going, talk, call_id, digest):
+                continue
+            if talk is None or not _is_of(staying, talk, call_id, digest):
+                yield row_id
+
+
+Call = tuple[str | None, str, str]
+"""Conversation, id and digest."""
+
+
+def _calls(connection: Connection, which: ColumnElement[bool]) -> set[Call]:
+    query = select(reviews.c.conversation_id, calls.c.call_id, calls.c.digest)
+    query = query.join(calls, calls.c.review_id == reviews.c.id)
+    found = connection.execute(query.where(which, calls.c.call_id.is_not(None)))
+    every: set[Call] = set()
+    for talk, call_id, digest in found:
+        every |= {(talk, call_id, digest), (talk, call_id, ""), (None, call_id, digest),
+                  (None, call_id, "")}  # fmt: skip
+    return every
+
+
+def _is_of(known: set[Call], talk: str | None, call_id: str, digest: str | None) -> bool:
+    return (talk, call_id, digest or "") in known
+
+
+def _delete_outcomes(connection: Connection, ids: Sequence[int]) -> None:
+    for at in range(0, len(ids), _PAGE):
+        connection.execute(delete(outcomes).where(outcomes.c.id.in_(ids[at : at + _PAGE])))
+        connection.commit()
 
 
 @contextmanager

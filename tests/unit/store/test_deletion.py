@@ -1,6 +1,7 @@
 """What is forgotten is gone: its reviews, its outcomes, and its bytes; nothing else is."""
 
 import datetime
+import time
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,14 @@ def test_an_age_that_cannot_be_read_is_wrong_usage(
     with pytest.raises(SystemExit):
         main(["forget", str(tmp_path / "t.db"), "--older-than", age])
     assert "such as 30d, 12h or 90m" in capsys.readouterr().err
+
+
+def test_forgetting_much_does_not_take_long_and_lets_the_writer_work(store_url: str) -> None:
+    with TraceStore(store_url) as store:
+        for n in range(1500):
+            [made] = pair(f"r{n}", "bob", f"c{n}")
+            put(store, made, outcome(made, ok=True))
+        assert store.flush()
+        started = time.process_time()
+        assert store.delete_conversation("bob") == Deleted(reviews=1500, outcomes=1500)
+        assert time.process_time() - started < 5
