@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,11 @@ BATCH = 256
 """Entries that are written in one transaction, at most."""
 
 _LINGER_S = 0.02
-"""How long the writer lets a batch grow: waking it for every entry would cost the agent more."""
+"""How long the writer lets a batch grow, and how often it looks for one."""
+
+_AWAKE_S = 1.0
+"""How long it goes on looking before it has to be woken. On a busy core the thread that wakes
+another one loses its turn to it: milliseconds, at the end of a review."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +66,7 @@ class EntryQueue:
         self._in_hand = 0
         self._first_in_hand = 0
         self._flushing = 0
+        self._asleep = False
         self._lost_before_flush = 0
         self._closed = False
         self._written = self._dropped = self._failed = 0
@@ -95,14 +101,14 @@ class EntryQueue:
                 self._drop()
             self._put += 1
             self._waiting.append(build)
-            if len(self._waiting) in (1, BATCH):
+            if self._asleep or len(self._waiting) == BATCH:
+                self._asleep = False
                 self._wake.notify()
 
     def take(self) -> list[Build]:
         """Return the next batch, waiting for it; empty when the queue is closed and drained."""
         with self._lock:
-            self._wake.wait_for(lambda: self._waiting or self._closed)
-            self._wake.wait_for(self._is_due, _LINGER_S)
+            self._wait_for_work()
             batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
             self._in_hand = len(batch)
             self._first_in_hand = self._put - len(self._waiting) - len(batch) + 1
@@ -142,6 +148,15 @@ class EntryQueue:
             self._closed = True
             self._wake.notify_all()
             self._settled.notify_all()
+
+    def _wait_for_work(self) -> None:
+        """Return when a batch is due: it is full, or has had its time to grow, or is flushed."""
+        idle_since = time.monotonic()
+        while not self._waiting and not self._closed:
+            self._asleep = time.monotonic() - idle_since > _AWAKE_S
+            self._wake.wait(None if self._asleep else _LINGER_S)
+        self._asleep = False
+        self._wake.wait_for(self._is_due, _LINGER_S)
 
     def _is_full(self) -> bool:
         return len(self._waiting) >= self._capacity
