@@ -112,9 +112,7 @@ def test_a_server_that_is_down_opens_its_breaker_in_the_metrics(otel: Sink, tmp_
     found = otel.metrics()
     assert points(found["toolrm_guard.breaker.state"])["down", "8000", "open"] == 1
     assert points(found["toolrm_guard.server.failures"])["down", "8000"] == 1
-    assert (
-        points(found["toolrm_guard.unjudged"])["ScorerUnavailable", "read", "enforce", "vllm"] == 1
-    )
+    assert points(found["toolrm_guard.unjudged"])["ServerLost", "read", "enforce", "vllm"] == 1
 
 
 def test_what_stands_inside_another_scorer_is_watched_too(otel: Sink, tmp_path: Path) -> None:
