@@ -62,9 +62,9 @@ class Scripted(FakeMessagesListChatModel):
         return self
 
 
-def delete(name: str, call_id: str) -> AIMessage:
+def delete(call_id: str, **arguments: str) -> AIMessage:
     """Return a turn that calls `delete_file`."""
-    call = {"name": "delete_file", "args": {"name": name}, "id": call_id}
+    call = {"name": "delete_file", "args": arguments, "id": call_id}
     return AIMessage(content="", tool_calls=[call])
 
 
@@ -86,7 +86,7 @@ trace.set_tracer_provider(provider)
 LangChainInstrumentor().instrument()
 
 done = AIMessage("The file is gone.")
-wrong, right = delete("report.txt", "a"), delete("report_old.txt", "b")
+wrong, right = delete("a", file="report_old.txt"), delete("b", name="report_old.txt")
 model = Scripted(responses=[wrong, wrong, right, right, done, done])  # two drafts a round
 guard = Guard("lite")
 tools = [read_file, delete_file]
