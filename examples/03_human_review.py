@@ -34,7 +34,7 @@ class Scripted(FakeMessagesListChatModel):
 
 call = {"name": "delete_file", "args": {"name": "report.txt"}, "id": "a"}
 turns = [AIMessage(content="", tool_calls=[call]), AIMessage("The file is gone.")]
-policy = Policy(destructive=Rule(on_low="escalate"), max_corrections=0)
+policy = Policy(destructive=Rule(on_low="escalate", threshold=0.7), max_corrections=0)
 agent = create_agent(
     Scripted(responses=turns),
     [delete_file],
