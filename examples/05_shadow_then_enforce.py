@@ -13,7 +13,7 @@ Prints:
 import tempfile
 from pathlib import Path
 
-from toolrm_guard import Guard, Policy, TraceStore
+from toolrm_guard import Guard, Policy, Rule, TraceStore
 from toolrm_guard.report import summarise
 
 
@@ -34,7 +34,8 @@ def run(guard: Guard, name: str) -> None:
 
 
 with tempfile.TemporaryDirectory() as folder, TraceStore(Path(folder) / "traces.db") as store:
-    watching = Guard("lite", policy=Policy(mode="shadow"), store=store)
+    strict = Rule(threshold=0.7)
+    watching = Guard("lite", policy=Policy(mode="shadow", destructive=strict), store=store)
     run(watching, "report.txt")
     run(watching, "report_old.txt")
 
@@ -43,6 +44,6 @@ with tempfile.TemporaryDirectory() as folder, TraceStore(Path(folder) / "traces.
     blocked, total = figures.fates["blocked"], figures.fates.total()
     print(f"of {total} calls, {blocked} would have been blocked")
 
-    acting = Guard("lite", store=store)
+    acting = Guard("lite", policy=Policy(destructive=strict), store=store)
     run(acting, "report.txt")
     run(acting, "report_old.txt")
