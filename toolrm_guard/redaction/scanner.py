@@ -66,7 +66,7 @@ class Scanner:
             spans = self._find_in(text, likely)
             if spans:
                 found[text] = spans
-            else:
+            elif not secrets_in_json(text):
                 self._remember(text)
         return found
 

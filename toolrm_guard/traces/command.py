@@ -7,7 +7,7 @@ from rich.console import Console
 
 from toolrm_guard.errors import ConfigurationError
 from toolrm_guard.files import write_text
-from toolrm_guard.records import OutcomeIndex, ReviewRecord
+from toolrm_guard.records import OutcomeIndex, OutcomeRecord, ReviewRecord
 from toolrm_guard.redaction import DEFAULT
 from toolrm_guard.store import TraceStore
 from toolrm_guard.traces.conversation import conversation_page
@@ -45,7 +45,7 @@ def export_html(store: TraceStore, conversation: str, file: Path, *, name: str) 
         raise ConfigurationError(
             f"no conversation {conversation[:80]!r} in {name}; `traces list` shows their ids"
         )
-    outcomes = OutcomeIndex(DEFAULT.redact_record(outcome) for outcome in store.outcomes())
+    outcomes = _outcomes_without_secrets(store, found)
     page = conversation_page(list(_without_secrets(found)), outcomes, store=name)
     write_text(file, page)
     print(f"wrote {file}: {len(found)} reviews")
@@ -60,14 +60,34 @@ def export_parquet(store: TraceStore, asked: Filter, file: Path) -> int:
     """
     from toolrm_guard.traces.parquet import write_parquet
 
-    outcomes = OutcomeIndex(DEFAULT.redact_record(outcome) for outcome in store.outcomes())
-    reviews: Iterable[ReviewRecord] = (r for r in store.reviews() if asked.takes(r))
-    if asked.limit is not None:
-        reviews = chosen_of(reviews, asked)
-    count = write_parquet(_without_secrets(reviews), outcomes, file)
+    def reviews() -> Iterable[ReviewRecord]:
+        if asked.limit is not None:
+            return chosen_of(store.reviews(), asked)
+        return (review for review in store.reviews() if asked.takes(review))
+
+    outcomes = _outcomes_without_secrets(store, reviews())
+    count = write_parquet(_without_secrets(reviews()), outcomes, file)
     print(f"wrote {file}: {count} reviews")
     return 0
 
 
 def _without_secrets(reviews: Iterable[ReviewRecord]) -> Iterator[ReviewRecord]:
     return (DEFAULT.redact_record(review) for review in reviews)
+
+
+def _outcomes_without_secrets(store: TraceStore, reviews: Iterable[ReviewRecord]) -> OutcomeIndex:
+    """Return the outcomes of what ran, redacted with their calls.
+
+    The call says what in its outcome is secret, and gives the digest under which the two still
+    join after both were redacted.
+    """
+    index = OutcomeIndex(store.outcomes())
+    clean: dict[int, OutcomeRecord] = {}
+    for review in reviews:
+        DEFAULT.redact_record(review)  # what the conversation told is remembered
+        for call in review.candidates[0 if review.mode == "shadow" else review.chosen].calls:
+            for outcome in index.of(call, review):
+                if id(outcome) not in clean:
+                    of = (call.name, call.arguments)
+                    clean[id(outcome)] = DEFAULT.redact_outcome(outcome, of, review.tools)
+    return OutcomeIndex(clean.values())

@@ -273,7 +273,12 @@ def test_the_time_is_linear_in_the_length(piece: str) -> None:
         Redactor(personal=["email", "phone"]).redact_text(text)
         return time.process_time() - started
 
-    assert seconds(160_000) < 10 * seconds(40_000) + 0.2  # 16 times as long, if it were quadratic
+    short = long = float("inf")
+    for _ in range(5):  # other processes only ever add to the time
+        short, long = min(short, seconds(40_000)), min(long, seconds(160_000))
+        if long < 10 * short + 0.2:  # 16 times as long, if it were quadratic
+            return
+    pytest.fail(f"160,000 characters took {long:.2f} s, 40,000 took {short:.2f} s")
 
 
 def test_ten_megabytes_of_anything_take_seconds() -> None:
@@ -294,6 +299,18 @@ def test_what_a_conversation_told_is_remembered_in_it_and_nowhere_else() -> None
         ]  # fmt: skip
         told = "<redacted:sensitive>" if talk else "gr8-otter"
         assert texts == [told, "gr8-otter", "gr8-otter"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"passwords": ["gr8-otter"]}', '{"api_key": ["gr8-otter"]}', '[{"Passwort": ["gr8-otter"]}]'],
+)
+def test_a_secret_that_only_its_place_in_json_tells_is_found_each_time(text: str) -> None:
+    redactor = Redactor()
+    for _ in range(3):
+        made = review(CandidateRecord(text=text), conversation_id=None)
+        assert "otter" not in redactor.redact_record(made).to_json()
+        assert "otter" not in redactor.redact_text(text)
 
 
 def test_one_redactor_serves_many_threads() -> None:

@@ -226,6 +226,23 @@ def test_exports_hold_no_secret_that_a_guard_without_a_redactor_stored(tmp_path:
     assert secret not in pairs.read_text()
 
 
+def test_what_a_call_tells_to_be_secret_leaves_its_outcome_which_stays_joined(
+    tmp_path: Path,
+) -> None:
+    path = {"type": "string", "x-sensitive": True}
+    tool = {"name": "delete_file", "parameters": {"type": "object", "properties": {"path": path}}}
+    made = review("r1", turn("gr8-otter", call_id="c1"), says="go", tools=[tool],
+                  conversation_id="told")  # fmt: skip
+    store = stored(tmp_path / "t.db", made, outcome(made, ok=True, content="set to gr8-otter"))
+    page_file, table = tmp_path / "c.html", tmp_path / "t.parquet"
+    assert traces("export", store, "--html", page_file, "--conversation", "told") == 0
+    assert traces("export", store, "--parquet", table) == 0
+    [row] = pq.read_table(table).to_pylist()
+    assert "set to" in row["outcomes"]
+    assert "set to" in page_file.read_text(encoding="utf-8")
+    assert "otter" not in str(row) + page_file.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
