@@ -109,7 +109,11 @@ def _is_right(
     """Tell whether what ran was right: something good is known of every call, or bad of one."""
     if review.mode == "enforce" and review.decision == "correct":
         return None  # a draft that was sent back ran nowhere
-    known = [outcomes.of(call, review) for call in candidate.calls]
+    known = [
+        # Who answers in the tool's place says nothing of the call.
+        [o for o in outcomes.of(call, review) if (o.kind, o.label) != ("human", "respond")]
+        for call in candidate.calls
+    ]
     if any(not outcome.ok for found in known for outcome in found):
         return False
     return True if known and all(known) else None
@@ -127,11 +131,13 @@ def as_recorded(case: Case) -> Judged:
     if not review.judged:
         return Unjudged(reason=review.unjudged_reason or "not judged when it was recorded")
     chosen = review.candidates[review.chosen]
+    # Of a call from which something was taken, the stored digest is not that of what is stored.
+    calls = zip(case.request.candidates[review.chosen].calls, chosen.calls, strict=True)
     return _judgement(
         case,
         decision=review.decision,
         chosen=review.chosen,
-        approved=frozenset(call.digest for call in chosen.calls if call.verdict == "approve"),
+        approved=frozenset(call.digest for call, said in calls if said.verdict == "approve"),
         probabilities=tuple(candidate.probability for candidate in review.candidates),
     )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from toolrm_guard.errors import ConfigurationError
 from toolrm_guard.files import write_text
+from toolrm_guard.page import visible
 from toolrm_guard.replay.cases import Case, Judged, as_recorded, judge_again, policy_of, read_cases
 from toolrm_guard.replay.comparison import Comparison, compare
 from toolrm_guard.replay.gate import Gate, Verdict
@@ -96,7 +97,10 @@ def render(found: Comparison, baseline: str, scorer: str, verdict: Verdict | Non
     lines = [
         f"{found.reviews:,} reviews, {found.judged:,} judged by both {baseline} (before) and "
         f"{scorer} (after)",
-        *(f"  not compared  {count:>5,}  {reason}" for reason, count in found.unjudged.items()),
+        *(
+            f"  not compared  {count:>5,}  {visible(reason)}"
+            for reason, count in found.unjudged.items()
+        ),
         f"{len(found.changes):,} decisions would change",
     ]
     if found.known:

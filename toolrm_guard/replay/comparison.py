@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from toolrm_guard.redaction import DEFAULT
 from toolrm_guard.replay.cases import Case, Judged, Judgement, Unjudged
 
 _ROUNDS = 2_000
@@ -125,13 +126,13 @@ def compare(
         unreadable: Why other reviews of the store could not be put again.
         seed: Of the bootstrap.
     """
-    unjudged = Counter(problem.reason for problem in unreadable)
+    unjudged = Counter(DEFAULT.redact_text(problem.reason) for problem in unreadable)
     both: list[Change] = []
     for case, old, new in zip(cases, before, after, strict=True):
         if isinstance(new, Unjudged):
-            unjudged[new.reason] += 1
+            unjudged[DEFAULT.redact_text(new.reason)] += 1
         elif isinstance(old, Unjudged):
-            unjudged[f"baseline: {old.reason}"] += 1
+            unjudged[DEFAULT.redact_text(f"baseline: {old.reason}")] += 1
         else:
             both.append(Change(case=case, before=old, after=new))
     known = [item for item in both if item.case.right is not None]

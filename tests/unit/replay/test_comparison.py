@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from tests.support.stores import outcome, review, turn
 from toolrm_guard import FakeScorer
+from toolrm_guard.calls import Call
 from toolrm_guard.errors import ScorerUnavailable
-from toolrm_guard.records import OutcomeRecord, ReviewRecord
+from toolrm_guard.records import CandidateRecord, OutcomeRecord, ReviewRecord, call_record
+from toolrm_guard.redaction import Redactor
 from toolrm_guard.replay.cases import Unjudged, as_recorded, judge_again, policy_of, read_cases
 from toolrm_guard.replay.comparison import Comparison, compare, interval, mcnemar
 from toolrm_guard.replay.gate import Gate
@@ -195,3 +197,23 @@ def test_the_figures_are_json(tmp_path: Path) -> None:
     assert data["changed"] == 1
     assert data["changes"][0]["after"]["decision"] == "correct"
     assert Gate.parse("changed>=1").check(found).passed
+
+
+def test_a_redacted_turn_that_ran_is_no_block_of_the_baseline() -> None:
+    call = Call(
+        name="delete_file", arguments={"password": "gr8-otter", "new_password": "gr8-heron"}, id="c"
+    )
+    of = CandidateRecord(calls=[call_record(call, verdict="approve")], probability=0.9)
+    made = Redactor().redact_record(review("1", of))
+    found = replayed(FakeScorer(lambda request: [0.9]), made, outcome(made, ok=True))
+    assert made.candidates[0].calls[0].arguments["new_password"] == "<redacted:credential:2>"
+    assert (found.base.accuracy, found.base.false_block, found.gained) == (1.0, 0.0, 0)
+
+
+def test_a_person_who_answers_in_the_tools_place_says_nothing_of_the_call() -> None:
+    made, said = ran("1", "a", ok=False, decision="escalate")
+    assert replayed(by_path(a=0.9), made, said).wrong == 1
+    answered = said.model_copy(update={"kind": "human", "label": "respond"})
+    assert replayed(by_path(a=0.9), made, answered).known == 0
+    solved = said.model_copy(update={"ok": True})
+    assert replayed(by_path(a=0.9), made, answered, solved).right == 1

@@ -1,5 +1,7 @@
 """The gate: a small grammar, evaluated exactly, and nothing else is."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -37,6 +39,18 @@ FOUND = Comparison(
 )
 def test_a_gate_says_what_it_reads_like(text: str, passed: bool) -> None:
     assert Gate.parse(text).check(FOUND).passed is passed
+
+
+@pytest.mark.parametrize("text", ["lost<=0", "gained>=lost", "lost-gained<=0", "accuracy>=base"])
+def test_without_a_known_turn_nothing_is_gained_and_nothing_lost(text: str) -> None:
+    none = Figures(accuracy=None, false_block=None, false_pass=None, replaced=None)
+    found = replace(
+        FOUND, right=0, wrong=0, base=none, new=none, gained=0, lost=0, p_value=None,
+        difference=None,
+    )  # fmt: skip
+    verdict = Gate.parse(text).check(found)
+    assert not verdict.passed
+    assert "does not exist" in verdict.lines[0]
 
 
 def test_every_comparison_is_told_with_its_values() -> None:

@@ -111,3 +111,17 @@ def test_a_timeout_that_leaves_no_time_is_refused(
     for seconds in ("0", "-1", "nan"):
         assert replay(store, "--scorer", "lite", "--timeout", seconds) == 1
         assert "leaves no time" in capsys.readouterr().err
+
+
+def test_why_a_review_was_not_judged_is_told_without_secrets_and_escapes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "bad request: password=gr8-otter \x1b[2J"
+    made = review("r1", turn("a.txt", p=None), judged=False, unjudged_reason=said)
+    store = stored(tmp_path / "t.db", made)
+    html, data = tmp_path / "r.html", tmp_path / "r.json"
+    assert replay(store, "--scorer", "lite", "--html", html, "--json", data) == 0
+    for text in (capsys.readouterr().out, html.read_text(), data.read_text()):
+        assert "bad request" in text
+        assert "otter" not in text
+        assert "\x1b" not in text
