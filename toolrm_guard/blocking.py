@@ -45,18 +45,38 @@ async def in_thread(function: Callable[[], _T]) -> _T:
     return await asyncio.get_running_loop().run_in_executor(_threads(), function)
 
 
-@lru_cache
 def _loop(name: str) -> asyncio.AbstractEventLoop:
+    # `lru_cache` lets two threads that come at once both make one, and the first to ask for
+    # something would wait for it on another loop than those who come later.
+    with _making:
+        return _made_loop(name)
+
+
+@lru_cache
+def _made_loop(name: str) -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name=name, daemon=True).start()
     return loop
 
 
-@lru_cache(maxsize=1)
 def _threads() -> ThreadPoolExecutor:
+    with _making:
+        return _made_threads()
+
+
+@lru_cache(maxsize=1)
+def _made_threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=2, thread_name_prefix="toolrm-guard-worker")
 
 
-if hasattr(os, "register_at_fork"):  # threads stay in the parent
-    os.register_at_fork(after_in_child=_loop.cache_clear)
-    os.register_at_fork(after_in_child=_threads.cache_clear)
+def _after_fork() -> None:
+    """Make all of it anew: threads stay in the parent, and so does whoever holds the lock."""
+    global _making
+    _making = threading.Lock()
+    _made_loop.cache_clear()
+    _made_threads.cache_clear()
+
+
+_making = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

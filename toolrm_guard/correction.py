@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 
 from toolrm_guard.calls import Candidate
+from toolrm_guard.errors import origin_of
 from toolrm_guard.findings import Finding
 from toolrm_guard.policy import CallVerdict
 from toolrm_guard.scorers.base import Explainer, Score, Scorer, ScoreRequest, joined
@@ -23,8 +24,10 @@ def explained(
         return scores
     try:
         found = joined(scores[chosen].findings, scorer.explain(request, chosen))
-    except Exception:  # noqa: BLE001  # a refinement, and perhaps an `explain` of another kind
-        _log.warning("scorer %r could not explain", scorer.name, exc_info=True)
+        if not all(isinstance(item, Finding) for item in found):
+            raise TypeError("explain() gives something but findings")
+    except Exception as exc:  # noqa: BLE001  # a refinement, and perhaps an `explain` of another kind
+        _log.warning("scorer %r could not explain: %s", scorer.name, origin_of(exc))
         return scores
     more = dataclasses.replace(scores[chosen], findings=found)
     return (*scores[:chosen], more, *scores[chosen + 1 :])

@@ -1,6 +1,7 @@
 """The critique names what is wrong, errors first."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -75,10 +76,16 @@ def test_a_draft_that_passes_is_not_explained() -> None:
 
 def test_a_scorer_that_cannot_explain_has_still_judged(caplog: pytest.LogCaptureFixture) -> None:
     def broken() -> tuple[Finding, ...]:
-        raise RuntimeError("no idea")
+        raise RuntimeError("s3cr" + "et")
 
-    review = Guard(Explaining(broken, 0.01)).review(
-        "Read it", [TOOL], [{"tool_calls": [{"name": "read_file"}]}]
-    )
-    assert (review.decision, review.judged) == ("correct", True)
-    assert "could not explain" in caplog.text
+    def of_another_kind() -> Any:
+        return ["the amount is odd"]
+
+    for explain in (broken, of_another_kind):
+        caplog.clear()
+        review = Guard(Explaining(explain, 0.01)).review(
+            "Read it", [TOOL], [{"tool_calls": [{"name": "read_file"}]}]
+        )
+        assert (review.decision, review.judged) == ("correct", True)
+        assert "could not explain" in caplog.text
+        assert "s3cret" not in caplog.text

@@ -7,6 +7,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import unquote
 
 import httpx
 from sqlalchemy import Engine, false, func, insert, select
@@ -98,6 +99,9 @@ def check_otel(environ: Mapping[str, str]) -> Check:
     try:
         # No bytes are an export request without spans.
         answer = httpx.post(url, content=b"", headers=headers, timeout=_OTLP_TIMEOUT_S)
+    except (httpx.LocalProtocolError, UnicodeEncodeError):  # their messages quote the header
+        message = f"{url} was not asked: OTEL_EXPORTER_OTLP_HEADERS holds what no HTTP header takes"
+        return Check(name=name, status="fail", message=message, remedy="correct the variable")
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
         return Check(name=name, status="fail", message=f"{url}: {exc}", remedy=remedy)
     if not answer.is_success:
@@ -138,4 +142,5 @@ def _traces_url(environ: Mapping[str, str]) -> str | None:
 def _headers(environ: Mapping[str, str]) -> dict[str, str]:
     pairs = environ.get("OTEL_EXPORTER_OTLP_HEADERS", "").split(",")
     named = (pair.partition("=") for pair in pairs if "=" in pair)
-    return {key.strip(): value.strip() for key, _, value in named}
+    # Values are percent-encoded, as in W3C baggage.
+    return {key.strip(): unquote(value.strip()) for key, _, value in named}

@@ -204,7 +204,7 @@ class CascadeScorer:
             async with asyncio.timeout(left_s):
                 scores = list(await self.second.score(requests, limit))
         except TimeoutError as exc:
-            raise ScorerTimeout(f"{self.second.name!r}: no scores within {left_s:.2f} s") from exc
+            raise ScorerTimeout(f"{self.second.name!r}: no scores in time") from exc
         _check(scores, requests, self.second)
         return scores
 
@@ -226,10 +226,11 @@ class CascadeScorer:
         )
         tracing.annotate({"cascade.escalated": escalated})
         if failure is not None:
-            # The kind alone: a message may hold what a server said.
-            tracing.annotate({"cascade.failure": type(failure).__name__})
+            # The kind alone, in the log too: a message may hold what a server said.
+            kind = type(failure).__name__
+            tracing.annotate({"cascade.failure": kind})
             outcome = "the first judgement stands" if self._fallback == "first" else "no judgement"
-            _log.warning("cascade: %s; %s", failure, outcome)
+            _log.warning("cascade: %s of %r; %s", kind, self.second.name, outcome)
 
 
 def from_environment() -> CascadeScorer:

@@ -105,7 +105,7 @@ class ChatServer:
             found = await self._post(_CHAT, body, _Chat)
         except HttpRefusal as exc:
             said = exc.said.lower()
-            if "logprobs" in body and "logprob" in said:
+            if "logprobs" in body.keys() - self.settings.extra.keys() and "logprob" in said:
                 self._logprobs = False
                 return await self._ask(messages, tag)
             if any(sign in said for sign in _TOO_LONG):

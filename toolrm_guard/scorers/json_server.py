@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import ssl
 import weakref
 from collections.abc import Callable
@@ -59,8 +60,12 @@ class Connection:
     transport: httpx.AsyncBaseTransport | None = None
 
     def __post_init__(self) -> None:
-        if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
-            raise ConfigurationError("the API key holds characters that no HTTP header takes")
+        key = self.api_key or ""
+        # A refused header is quoted in the error; a space at an end is refused, or sent along.
+        if not (key.isascii() and key.isprintable()) or key != key.strip():
+            raise ConfigurationError(
+                "the API key holds characters that no HTTP header takes, or spaces around it"
+            )
 
     def context(self) -> bool | ssl.SSLContext:
         """Return what httpx takes.
@@ -131,6 +136,8 @@ class JsonServer:
         self._remedy = remedy
         self._max_connections = max_connections
         self._client: httpx.AsyncClient | None = None
+        self._forgotten: weakref.finalize[..., JsonServer] | None = None
+        _made.add(self)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -150,8 +157,9 @@ class JsonServer:
         if self._client is None:
             self._client = self._connection.client(self._context, self._max_connections)
             # Whoever forgets a scorer must not leave its sockets open.
-            forgotten = weakref.finalize(self, _close_on, asyncio.get_running_loop(), self._client)
-            forgotten.atexit = False
+            loop = asyncio.get_running_loop()
+            self._forgotten = weakref.finalize(self, _close_on, loop, self._client)
+            self._forgotten.atexit = False
         content = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"} if content else {}
         request = self._client.build_request(
@@ -210,6 +218,21 @@ def _close_on(loop: asyncio.AbstractEventLoop, client: httpx.AsyncClient) -> Non
     """Close a client on the loop that it belongs to, from wherever the collector runs."""
     if loop.is_running():
         asyncio.run_coroutine_threadsafe(client.aclose(), loop)
+
+
+_made: "weakref.WeakSet[JsonServer]" = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """Leave connections to the parent: on a shared one, each would read the other's answers."""
+    for server in _made:
+        server._client = None
+        if server._forgotten is not None:
+            server._forgotten.detach()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _checked_url(url: str) -> str:

@@ -108,12 +108,13 @@ class RewardService:
         await self._fleet.aclose()
 
     def _keys(self, group: Group) -> list[Key]:
-        shared = hashlib.sha256(self._fingerprint + b"\0" + array("Q", group.prompt).tobytes())
+        shared = hashlib.sha256(self._fingerprint + b"\0")
+        # The length keeps prompt and suffix apart: the seam is part of what is scored.
+        shared.update(array("Q", (len(group.prompt), *group.prompt)).tobytes())
         keys = []
         for suffix in group.suffixes:
             whole = shared.copy()
-            # The length keeps prompt and suffix apart: the seam is part of what is scored.
-            whole.update(len(suffix).to_bytes(8, "little") + array("Q", suffix).tobytes())
+            whole.update(array("Q", suffix).tobytes())
             keys.append(whole.digest())
         return keys
 

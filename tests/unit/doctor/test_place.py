@@ -93,6 +93,19 @@ def test_the_endpoint_of_traces_goes_before_the_common_one_and_headers_are_sent(
     assert received.headers[0]["x-tenant"] == "t"
 
 
+def test_headers_are_decoded_as_the_sdk_does_and_a_bad_one_is_not_shown() -> None:
+    with receiving() as received:
+        at = {"OTEL_EXPORTER_OTLP_ENDPOINT": received.url}
+        encoded = at | {"OTEL_EXPORTER_OTLP_HEADERS": "authorization=Basic%20abc%3D"}
+        assert place.check_otel(encoded).status == "ok"
+        assert received.headers[0]["authorization"] == "Basic abc="
+        for bad in ("s3cret%0A", "s3cr\u00e9t\u20ac", "s3cret%20"):
+            check = place.check_otel(at | {"OTEL_EXPORTER_OTLP_HEADERS": f"authorization={bad}"})
+            assert check.status == "fail"
+            assert "s3cr" not in check.message + check.remedy
+            assert "OTEL_EXPORTER_OTLP_HEADERS" in check.message
+
+
 def test_what_cannot_be_seen_from_here_is_skipped() -> None:
     assert place.check_otel({}).status == "skip"
     grpc = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}

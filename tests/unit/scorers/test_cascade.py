@@ -166,7 +166,7 @@ async def stalled(request: ScoreRequest) -> list[float]:
 
 
 FAILURES = {
-    "down": failing(ScorerUnavailable("down")),
+    "down": failing(ScorerUnavailable("down: it was asked for iban DE12")),
     "NaN": FakeScorer(lambda request: [float("nan")] * len(request.candidates)),
     "too few scores": FakeScorer(lambda request: [0.9]),
     "late": FakeScorer(stalled),
@@ -185,6 +185,7 @@ async def test_without_the_second_the_first_judgement_stands_in_time(
     assert [s.probability for s in certain] == [0.99, 0.01]
     assert (cascade.stats.escalated, cascade.stats.fallbacks) == (1, 1)
     assert "the first judgement stands" in caplog.text
+    assert "DE12" not in caplog.text  # nobody has redacted what a server says
 
 
 @pytest.mark.parametrize(
@@ -199,6 +200,12 @@ async def test_or_the_guard_could_not_judge_what_was_unsure(
         await cascade.score([asked(0.55, 0.5)], time.monotonic() + 0.2)
     [certain] = await cascade.score([asked(0.99, 0.01)], time.monotonic() + 0.2)
     assert certain[0].probability == 0.99
+
+
+async def test_a_second_that_times_out_by_itself_is_late_without_a_deadline_too() -> None:
+    cascade = CascadeScorer(cheap(), failing(TimeoutError()), band=0.5, fallback="unjudged")
+    with pytest.raises(ScorerTimeout, match="no scores in time"):
+        await cascade.score([asked(0.5)], None)
 
 
 async def test_a_bug_in_the_second_is_not_hidden() -> None:

@@ -211,6 +211,18 @@ async def test_a_server_that_refuses_logprobs_is_asked_without() -> None:
     assert made.stats.from_logprobs == 0
 
 
+async def test_logprobs_that_the_settings_insist_on_are_refused_once() -> None:
+    asked: list[dict[str, Any]] = []
+
+    def answer(body: dict[str, Any]) -> Any:
+        asked.append(body)
+        return 400, b'{"error": "logprobs are not supported by this model"}'
+
+    with pytest.raises(ScorerRefused, match="logprobs are not supported"):
+        await ask(answer, score(3, 6), extra={"logprobs": True}, parallel=1)
+    assert len(asked) <= 4
+
+
 async def test_a_label_may_be_part_of_a_token_and_more_than_one() -> None:
     def answer(body: dict[str, Any]) -> Any:
         pieces = ["<evaluation>e</evaluation><verdict", ">r", "ight", "</verdict>"]

@@ -45,6 +45,15 @@ async def test_the_seam_between_prompt_and_candidate_is_part_of_the_key() -> Non
     assert server.sizes == [1, 1]
 
 
+async def test_no_token_can_pass_for_a_length() -> None:
+    server = Server()
+    made = service(server)
+    await made.rewards(Group(prompt=(7, 3, 9), suffixes=((4,),)), None)
+    await made.rewards(Group(prompt=(7,), suffixes=((9, 1, 4),)), None)
+    await made.rewards(Group(prompt=(3, 9), suffixes=((4,),)), None)
+    assert server.sizes == [1, 1, 1]
+
+
 async def test_concurrent_reviews_of_the_same_candidate_ask_once() -> None:
     server = Server(delay_s=0.02)
     made = service(server, cache_items=0)
