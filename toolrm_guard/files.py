@@ -1,7 +1,7 @@
 """A file is there whole, or as it was before."""
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,13 +19,12 @@ def whole(path: Path) -> Iterator[Path]:
     partial: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        partial = Path(name)
+        place = path.parent / f".{path.name}.{secrets.token_hex(8)}"
+        os.close(os.open(place, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less the umask
+        partial = place
         yield partial
         with partial.open("rb") as written:
             os.fsync(written.fileno())
-        partial.chmod(0o644)  # a temporary file is its owner's alone
         partial.replace(path)
     except OSError as exc:
         raise ConfigurationError(

@@ -1,8 +1,9 @@
 """Secrets leave the pairs once more, whatever the guard that recorded them was set to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from toolrm_guard.harvest.labels import HarvestedPair
 from toolrm_guard.harvest.rows import Kept
 from toolrm_guard.records import CandidateRecord, ReviewRecord
 from toolrm_guard.redaction import Redactor
@@ -32,19 +33,31 @@ def redacted(
         replace(
             item,
             root=redactor.redact_id(item.root),
-            pair=replace(
-                item.pair,
-                review=clean(item.pair.review),
-                chosen=_same(item.pair.chosen, item.pair.review, clean(item.pair.review)),
-                rejected=_same(
-                    item.pair.rejected,
-                    reviews[item.pair.rejected_in],
-                    clean(reviews[item.pair.rejected_in]),
-                ),
-            ),
+            pair=redacted_pair(item.pair, reviews, clean),
         )
         for item in kept
     ]
+
+
+def redacted_pair(
+    pair: HarvestedPair,
+    reviews: Mapping[str, ReviewRecord],
+    clean: Callable[[ReviewRecord], ReviewRecord],
+) -> HarvestedPair:
+    """Return the same pair over records without secrets.
+
+    Args:
+        pair: Found on the records as they are stored.
+        reviews: By id; those that hold a rejected side.
+        clean: Returns a review without its secrets.
+    """
+    held_in = reviews[pair.rejected_in]
+    return replace(
+        pair,
+        review=clean(pair.review),
+        chosen=_same(pair.chosen, pair.review, clean(pair.review)),
+        rejected=_same(pair.rejected, held_in, clean(held_in)),
+    )
 
 
 def _same(candidate: CandidateRecord, review: ReviewRecord, clean: ReviewRecord) -> CandidateRecord:

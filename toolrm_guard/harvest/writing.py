@@ -15,6 +15,8 @@ from toolrm_guard.harvest.split import Side
 SUMMARY = "harvest.json"
 """Beside the files of a folder; it says that the folder is a harvest and may be replaced by one."""
 
+_FILES = {SUMMARY, "train.jsonl", "validation.jsonl"}
+
 
 def write(rows: Iterable[tuple[Side, Row]], out: Path, summary: Mapping[str, Any]) -> None:
     """Write the rows to one `.jsonl` file, or to a folder with a file a side and the summary.
@@ -54,7 +56,11 @@ def check(out: Path) -> None:
         raise ConfigurationError(
             f"{str(out)!r} is a file; end the name in .jsonl, or name a new folder"
         )
-    elif out.is_dir() and any(out.iterdir()) and not (out / SUMMARY).is_file():
+    elif (
+        out.is_dir()
+        and (names := {path.name for path in out.iterdir()})
+        and (SUMMARY not in names or not names <= _FILES)
+    ):
         raise ConfigurationError(
             f"{str(out)!r} holds something other than a harvest; name a new or an empty folder"
         )

@@ -127,6 +127,25 @@ def test_a_record_of_another_version_is_counted(tmp_path: Path) -> None:
     assert reasons(dropped) == [("unreadable[0]", "bad_record")]
 
 
+def test_secrets_that_a_guard_without_a_redactor_stored_are_no_training_data(
+    tmp_path: Path,
+) -> None:
+    secret = "ghp_" + "a1B2c3D4e5" * 4
+    proposed = Candidate(calls=(Call(name="bake", arguments={"what": secret}, id="c1"),))
+    made = review(
+        "r1",
+        messages=message_records((Message(role="user", text=f"Use {secret}."),)),
+        candidates=[candidate(proposed, 0.9), candidate(WRONG, 0.3)],
+        conversation_id=f"talk {secret}",
+    )
+    told = outcome(ok=True).model_copy(update={"conversation_id": None})
+    (got,), dropped = taken("traces", stored(tmp_path / "t.db", made, told))
+    assert not dropped
+    assert got.recorded[0].label is True
+    assert "<redacted:github_token>" in str(got)
+    assert secret not in str(got)
+
+
 def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no trace store"):
         open_source("traces", str(tmp_path / "none.db"))

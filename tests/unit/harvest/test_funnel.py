@@ -1,6 +1,7 @@
 """Selection, near-duplicates, balance, split and files of a harvest."""
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -371,3 +372,29 @@ def test_ten_megabytes_of_arguments_pass_through(tmp_path: Path) -> None:
     store = stored(tmp_path / "t.db", decision, outcome(decision, ok=True))
     # A call of that size has a defect when it is read again; what cannot be read teaches nothing.
     assert main(["harvest", store, "--out", str(tmp_path / "o")]) == 1
+
+
+def test_a_folder_that_holds_more_than_a_harvest_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = stored(tmp_path / "t.db", *many(5))
+    out = run(tmp_path, store, "own")
+    assert run(tmp_path, store, "own") == out  # a harvest takes the place of one
+    (out / "candidate").mkdir()
+    (out / "candidate" / "model.txt").write_text("trees")
+    assert main(["harvest", store, "--out", str(out)]) == 1
+    assert "something other than a harvest" in capsys.readouterr().err
+    assert (out / "candidate" / "model.txt").read_text() == "trees"
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o022, 0o644)])
+def test_who_may_read_an_export_is_the_users_to_say(tmp_path: Path, umask: int, mode: int) -> None:
+    store = stored(tmp_path / "t.db", *many(5))
+    before = os.umask(umask)
+    try:
+        out = run(tmp_path, store, "rows.jsonl")
+    finally:
+        os.umask(before)
+    assert out.stat().st_mode & 0o777 == mode
+    assert {path.name for path in tmp_path.iterdir()} >= {"rows.jsonl", "t.db"}
+    assert not list(tmp_path.glob(".rows*"))

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from toolrm_guard.errors import ConfigurationError
 from toolrm_guard.harvest import HarvestedPair, pairs
+from toolrm_guard.harvest.clean import redacted_pair
 from toolrm_guard.records import CandidateRecord, MessageRecord, ReviewRecord
+from toolrm_guard.redaction import DEFAULT
 from toolrm_guard.store import TraceStore
 from training.preferences.rows import Dropped, Response, Trajectory
 from training.preferences.sources import fields
@@ -48,6 +50,7 @@ def _trajectories(path: str, licence: str | None) -> Iterator[Trajectory | Dropp
         _store_log.removeHandler(unread)
     for number, message in enumerate(unread.messages):
         yield dropped("bad_record", f"unreadable[{number}]", message)
+    by_id = {review.id: review for review in reviews}
     by_review = {
         review_id: list(found)
         for review_id, found in groupby(pairs(reviews, outcomes), lambda pair: pair.review.id)
@@ -57,8 +60,10 @@ def _trajectories(path: str, licence: str | None) -> Iterator[Trajectory | Dropp
         if found is None:
             yield dropped(_why_not(review), review.id, f"decision {review.decision}")
             continue
+        # Whatever the guard that recorded them was set to, secrets are no training data.
+        clean = [redacted_pair(pair, by_id, DEFAULT.redact_record) for pair in found]
         try:
-            yield _trajectory(review, found, licence)
+            yield _trajectory(clean[0].review, clean, licence)
         except BadField as exc:
             yield dropped(exc.reason, review.id, str(exc))
     if not reviews:
