@@ -14,6 +14,7 @@ import os
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -109,36 +110,43 @@ class VllmScorer:
         self._max_tokens = min(max_tokens or self.card.max_tokens, self.card.max_tokens)
         self._has_own_tokenizer = tokenizer is None
         self._tokenizer_source = self._folder if tokenizer is None else tokenizer
-        self._tokens: TurnTokens | None = None
-        self._encoding = threading.RLock()
         ca_file = os.environ.get(CA_VARIABLE)
-        connection = Connection(
+        self._connection = Connection(
             api_key=api_key or os.environ.get(KEY_VARIABLE) or None,
             verify=ca_file if verify is True and ca_file else verify,
             client_cert=client_cert,
             transport=transport,
         )
+        self._urls = _addresses(urls)
+        self._limits, self._hedging, self._cache_items = limits, hedging, cache_items
+        self._new_breaker = partial(
+            Breaker, failures=breaker_failures, cooldown_s=breaker_cooldown_s
+        )
+        self._begin()
+        _made.add(self)
+
+    def _begin(self) -> None:
+        """Start with no request out; a forked process must, for its parent's never end there."""
+        self._tokens: TurnTokens | None = None
+        self._encoding = threading.RLock()
         self._servers = tuple(
             VllmServer(
                 url,
                 model=self.model,
                 max_tokens=self._max_tokens,
                 probes=self._probes,
-                connection=connection,
+                connection=self._connection,
             )
-            for url in _addresses(urls)
+            for url in self._urls
         )
         batchers = [
-            Batcher(
-                server.url,
-                server.send,
-                limits=limits,
-                breaker=Breaker(failures=breaker_failures, cooldown_s=breaker_cooldown_s),
-            )
+            Batcher(server.url, server.send, limits=self._limits, breaker=self._new_breaker())
             for server in self._servers
         ]
         self._service = RewardService(
-            Fleet(batchers, hedging=hedging), fingerprint=self.fingerprint, cache_items=cache_items
+            Fleet(batchers, hedging=self._hedging),
+            fingerprint=self.fingerprint,
+            cache_items=self._cache_items,
         )
 
     @property
@@ -236,6 +244,18 @@ class VllmScorer:
                 known = self.card.weights.get(TOKENIZER_FILE) if self._has_own_tokenizer else None
                 self._tokens = TurnTokens(_load_tokenizer(self._tokenizer_source, sha256=known))
             return self._tokens
+
+
+_made: "weakref.WeakSet[VllmScorer]" = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for scorer in _made:
+        scorer._begin()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _given(value: str | Path | None, variable: str, parameter: str, what: str) -> str | Path:

@@ -3,10 +3,13 @@
 import asyncio
 import json
 import math
+import os
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ from toolrm_guard.errors import (
 from toolrm_guard.prompt import END_OF_TURN, render_candidate, render_prompt
 from toolrm_guard.scorers import resolve
 from toolrm_guard.scorers.vllm import VllmScorer
+from toolrm_guard.serving.batcher import BatchLimits
 
 URL = "http://gpu-1:8000"
 
@@ -377,3 +381,37 @@ async def test_a_server_that_was_lost_is_checked_before_it_is_believed_again(
     server.is_lost, server.max_model_len = False, 1_024
     with pytest.raises(ScorerRefused, match="--max-model-len"):
         await made.score([ask(WRONG)], None)
+
+
+class Slow(FakeVllm):
+    delay_s = 0.0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(self.delay_s)
+        return await super().handle_async_request(request)
+
+
+def test_a_process_forked_while_a_request_is_out_scores_on(folder: Path) -> None:
+    server = Slow()
+    made = scorer(folder, server, limits=BatchLimits(max_in_flight=1))
+    [[before]] = asyncio.run(made.score([ask(RIGHT)], None))
+    server.delay_s = 0.5
+    with ThreadPoolExecutor(1) as pool:
+        out = pool.submit(lambda: asyncio.run(made.score([ask(WRONG)], time.monotonic() + 20)))
+        time.sleep(0.2)
+        reading, writing = os.pipe()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that threads and forks do not mix is the point here
+            child = os.fork()
+        if child == 0:
+            try:
+                server.delay_s = 0.0
+                [scores] = asyncio.run(made.score([ask(RIGHT, WRONG)], time.monotonic() + 5))
+                os.write(writing, json.dumps([score.reward for score in scores]).encode())
+            finally:
+                os._exit(0)
+        os.close(writing)
+        os.waitpid(child, 0)
+        [[wrong]] = out.result()
+    with os.fdopen(reading) as said:
+        assert json.loads(said.read()) == [before.reward, wrong.reward]
