@@ -1,8 +1,8 @@
 """How far candidates agree, as evidence that is added to what a scorer says of each alone.
 
 Samples of a model that mostly say the same are mostly right, and in pools nothing else tells as
-much: it weighs most where one of several is chosen. But they may agree in a mistake, so what it adds
-to a probability is bounded, and there a scorer's reward keeps its full weight.
+much: it weighs most where one of several is chosen. But they may agree in a mistake, so what it
+adds to a probability is bounded, and there a scorer's reward keeps its full weight.
 """
 
 import math
