@@ -23,7 +23,8 @@ KINDS = {"execute": "good", "correct": "warn", "escalate": "warn", "reject": "ba
 # Control characters, and those that change the direction of what follows, could show one thing and
 # mean another; newline and tab are harmless.
 _UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
 )
 
 _CSS = """

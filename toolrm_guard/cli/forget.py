@@ -8,6 +8,8 @@ from toolrm_guard.cli.arguments import Commands, open_store
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
+_OLDEST = datetime.timedelta(days=365_000)
+
 
 def add(commands: "Commands[argparse.ArgumentParser]") -> None:
     """Add the command."""
@@ -51,7 +53,10 @@ def _age(text: str) -> datetime.timedelta:
     found = re.fullmatch(r"(\d{1,6})([mhdw])", text)
     if found is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no age such as 30d, 12h or 90m")
-    return datetime.timedelta(**{_UNITS[found[2]]: int(found[1])})
+    age = datetime.timedelta(**{_UNITS[found[2]]: int(found[1])})
+    if age > _OLDEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is longer ago than a thousand years")
+    return age
 
 
 def _counted(count: int, noun: str) -> str:

@@ -7,7 +7,6 @@ candidates which differed still differ.
 
 import hashlib
 import re
-import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from toolrm_guard.calls import canonical_json
 from toolrm_guard.errors import ConfigurationError
 from toolrm_guard.records import OutcomeRecord, ReviewRecord
 from toolrm_guard.redaction.annotations import Schema, fingerprint, sensitive_schemas
+from toolrm_guard.redaction.locked import Locked
 from toolrm_guard.redaction.names import ASSIGNMENTS
 from toolrm_guard.redaction.numbers import NUMBERS, PERSONAL
 from toolrm_guard.redaction.patterns import SECRETS, Detector
@@ -232,13 +232,13 @@ class _Tools:
     texts: tuple[str, ...]
 
 
-class _Recent(Generic[_K, _V]):
+class _Recent(Locked, Generic[_K, _V]):
     """What was put in last, up to a number; threads may share it."""
 
     def __init__(self, most: int) -> None:
+        super().__init__()
         self._most = most
         self._items: OrderedDict[_K, _V] = OrderedDict()
-        self._lock = threading.Lock()
 
     def get(self, key: _K) -> _V | None:
         with self._lock:

@@ -1,10 +1,10 @@
 """Where texts hold secrets, by their shape."""
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from toolrm_guard.redaction.locked import Locked
 from toolrm_guard.redaction.names import ASSIGNMENT_ANCHORS
 from toolrm_guard.redaction.patterns import Detector
 from toolrm_guard.redaction.values import PLACED, named_secrets, nested_json
@@ -24,7 +24,7 @@ class Found:
     kind: str
 
 
-class Scanner:
+class Scanner(Locked):
     """Runs every detector over texts, and remembers which texts held nothing.
 
     A conversation comes again in each of its reviews, and the tools in all of them, so most of
@@ -38,6 +38,7 @@ class Scanner:
             detectors: In case of doubt about where a secret ends, the earlier one names it.
             finder: Finds more in a text, e.g. by a model.
         """
+        super().__init__()  # the lock: a redactor serves every guard and store of a process
         self._anchors = [
             (anchor, index) for index, d in enumerate(detectors) for anchor in d.anchors
         ]
@@ -45,7 +46,6 @@ class Scanner:
         self._finder = finder
         self._clean: OrderedDict[str, None] = OrderedDict()
         self._clean_chars = 0
-        self._lock = threading.Lock()  # a redactor serves every guard and store of a process
 
     def find(self, text: str) -> list[Found]:
         """Return the secrets of a text, in order and without overlap."""

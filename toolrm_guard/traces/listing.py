@@ -88,11 +88,11 @@ def since(text: str, now: datetime.datetime) -> datetime.datetime:
     Raises:
         ConfigurationError: If it is none of these.
     """
-    if found := _AGO.fullmatch(text.strip()):
-        return now - datetime.timedelta(**{_UNITS[found[2]]: int(found[1])})
     try:
+        if found := _AGO.fullmatch(text.strip()):
+            return now - datetime.timedelta(**{_UNITS[found[2]]: int(found[1])})
         moment = datetime.datetime.fromisoformat(text.strip())
-    except ValueError as exc:
+    except (ValueError, OverflowError) as exc:
         raise ConfigurationError(
             f"time {text[:80]!r} is neither like 30m, 2h, 3d or 1w nor like 2026-01-31T12:00"
         ) from exc

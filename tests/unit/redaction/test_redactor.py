@@ -3,6 +3,8 @@
 import base64
 import datetime
 import json
+import os
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -324,3 +326,19 @@ def test_one_redactor_serves_many_threads() -> None:
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_process_that_was_forked_in_the_middle_of_the_work_of_another_thread_redacts() -> None:
+    redactor = Redactor()
+    with redactor._scanner._lock, redactor._told._lock:  # as the writer of a store holds them
+        child = os.fork()
+        if not child:
+            try:
+                signal.alarm(5)
+                redactor.redact_record(review(candidate(code="gr8-otter")))
+                os._exit(0)
+            finally:
+                os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0

@@ -80,7 +80,7 @@ def test_since_reads_spans_and_dates() -> None:
     assert since(" 2d ", NOW) == NOW - datetime.timedelta(days=2)
     assert since("2026-01-02", NOW) == datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC)
     assert since("2026-01-02T03:00+01:00", NOW).utcoffset() == datetime.timedelta(hours=1)
-    for odd in ("", "yesterday", "-3d", "9999999999d", "3y", "x" * 10_000_000):
+    for odd in ("", "yesterday", "-3d", "9999999999d", "999999w", "3y", "x" * 10_000_000):
         with pytest.raises(ConfigurationError, match="neither like"):
             since(odd, NOW)
 
@@ -271,3 +271,14 @@ def test_text_on_a_page_is_never_markup(text: str) -> None:
     safe = page.text(text)
     assert not set(safe) & set("<>\"'")
     assert len(page.visible(text)) >= len(text)
+
+
+@pytest.mark.parametrize("code", [0x61C, 0xAD, 0x180E, 0x206A, 0xE0001, 0xE0041, 0x202E])
+def test_what_nobody_can_see_is_written_out(code: int) -> None:
+    assert page.text(f"a{chr(code)}b") == f"a&lt;U+{code:04X}&gt;b"
+
+
+def test_an_age_before_the_calendar_is_no_age(store: str) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["forget", store, "--older-than", "999999w"])
+    assert main(["forget", store, "--older-than", "52000w"]) == 2  # a dry run
