@@ -1,6 +1,7 @@
 """From reviews and outcomes to their records, without secrets."""
 
 import datetime
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any, get_args
 
 from toolrm_guard import records
 from toolrm_guard.calls import Call, Candidate
-from toolrm_guard.errors import ConfigurationError
+from toolrm_guard.errors import ConfigurationError, origin_of
 from toolrm_guard.policy import Mode
 from toolrm_guard.redaction import Redactor
 from toolrm_guard.review import Review
@@ -17,7 +18,10 @@ from toolrm_guard.scorers.base import ScoreRequest
 from toolrm_guard.store import TraceStore
 from toolrm_guard.tools import ToolSet
 
+_log = logging.getLogger(__name__)
+
 MAX_LABEL_CHARS = 100
+NOT_SHOWN = "(not shown)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +76,16 @@ class Recorder:
         self.store.put(partial(_outcome_record, self.redactor, call_id, call, tools, fields))
 
     def shown_id(self, identifier: str) -> str:
-        """Return an id as records and spans show it."""
-        return identifier if self.redactor is None else self.redactor.redact_id(identifier)
+        """Return an id as spans show it; one that the redactor fails at is not shown."""
+        if self.redactor is None:
+            return identifier
+        try:
+            return self.redactor.redact_id(identifier)
+        except Exception as exc:  # noqa: BLE001  # a finder of your own must not end the agent
+            _log.error(
+                "an id could not be redacted, so its span does not show it: %s", origin_of(exc)
+            )
+            return NOT_SHOWN
 
 
 def _outcome_record(

@@ -142,7 +142,11 @@ def run_span(config: RunnableConfig) -> Span | None:
         return None
     for handler in manager.handlers:
         get_span = getattr(handler, "get_span", None)
-        span = get_span(manager.parent_run_id) if callable(get_span) else None
+        try:
+            span = get_span(manager.parent_run_id) if callable(get_span) else None
+        except Exception as exc:  # noqa: BLE001  # a handler's method of that name may be another
+            _log.warning("%s gives no span: %s", type(handler).__name__, origin_of(exc))
+            continue
         if isinstance(span, Span):
             return span
     return None

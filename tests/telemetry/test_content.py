@@ -158,6 +158,19 @@ def test_a_redactor_that_fails_shows_nothing(otel: Sink, caplog: pytest.LogCaptu
     assert "shows none" in caplog.text
 
 
+def test_an_id_that_cannot_be_redacted_is_not_shown_and_ends_no_review(otel: Sink) -> None:
+    def broken(text: str) -> Any:
+        raise RuntimeError("out of order")
+
+    guard = Guard(FakeScorer(lambda r: [0.9]), redactor=Redactor(finder=broken))
+    call = {"id": "id-of-ann", "name": "get_file", "arguments": {"path": "a"}}
+    review = guard.review("read a", TOOLS, [{"tool_calls": [call]}], conversation_id="ann")
+    assert review.decision == "execute"
+    [span] = otel.reviews
+    assert (span.attributes or {})["gen_ai.conversation.id"] == "(not shown)"
+    assert "ann" not in otel.everything()
+
+
 def test_why_a_guard_could_not_judge_is_content(otel: Sink) -> None:
     def rate(request: Any) -> list[float]:
         raise ScorerUnavailable(f"cannot score needle with {TOKEN}")

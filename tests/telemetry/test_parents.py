@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from langchain.agents.middleware import AgentMiddleware
+from langchain_core.callbacks import BaseCallbackHandler
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 from openinference.instrumentation import suppress_tracing
@@ -170,3 +171,13 @@ async def test_with_tracing_suppressed_there_are_no_spans_and_the_agent_still_ru
         built = agent("in place")
         await run(built, "async")
     assert {span.name for span in otel.spans} <= {"toolrm_guard.review"}
+
+
+def test_a_handler_with_another_get_span_costs_no_turn(otel: Sink) -> None:
+    class Other(BaseCallbackHandler):
+        def get_span(self, *, name: str) -> object:
+            return name
+
+    out = agent("middleware").invoke(ASKED, {"callbacks": [Other()]})
+    assert out["messages"][-1].text == "done"
+    assert len(otel.reviews) == REVIEWS
