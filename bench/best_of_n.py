@@ -34,7 +34,8 @@ from numpy.typing import NDArray
 from bench import runs
 from bench.endpoints import key_from
 from bench.judges.attempts import Attempts, ask_all
-from bench.judges.kinds import JUDGES, Judge, JudgeSettings, Rater, make_judge
+from bench.judges.kinds import JUDGES, make_judge
+from bench.judges.protocol import Judge, JudgeSettings, Rater
 from bench.pools import (
     Floats,
     Pool,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.judges.kinds import Chat, Question
+from bench.judges.protocol import Chat, Question
 from toolrm_guard.labelled import (
     LabelledFileError,
     LabelledPair,

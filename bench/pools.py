@@ -19,7 +19,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.judges.kinds import Question, Ranker, Rater, rewards_of
+from bench.judges.protocol import Question, Ranker, Rater, rewards_of
 from toolrm_guard.calls import Candidate
 from toolrm_guard.errors import ConfigurationError, CouldNotJudge
 from toolrm_guard.labelled import LabelledFileError, LabelledRecord, read_records

@@ -46,7 +46,7 @@ from bench.correcting.policies import (
 )
 from bench.endpoints import key_from
 from bench.judges.attempts import ask_all
-from bench.judges.kinds import JudgeSettings
+from bench.judges.protocol import JudgeSettings
 from bench.pools import sample_of
 from bench.sampling import SamplingSettings
 from toolrm_guard.errors import ConfigurationError, CouldNotJudge, GuardError

@@ -35,7 +35,8 @@ from bench import runs
 from bench.endpoints import key_from
 from bench.judges.attempts import console
 from bench.judges.judging import judge_pairs, report_of
-from bench.judges.kinds import JUDGES, LOCAL, Judge, JudgeSettings, make_judge
+from bench.judges.kinds import JUDGES, LOCAL, make_judge
+from bench.judges.protocol import Judge, JudgeSettings
 from bench.metrics import Report, markdown_table
 from bench.pairs import Case, load_pairs
 from bench.pools import sample_of

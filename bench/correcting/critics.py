@@ -11,7 +11,7 @@ from typing import Protocol, Self
 
 from bench.answers.marking import is_right
 from bench.judges.endpoint import critic_of, set_up_mistakes
-from bench.judges.kinds import JudgeSettings
+from bench.judges.protocol import JudgeSettings
 from toolrm_guard.calls import Candidate
 from toolrm_guard.errors import ConfigurationError, CouldNotJudge
 from toolrm_guard.guard import Guard

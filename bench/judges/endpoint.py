@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 from bench.endpoints import ATTEMPTS, Server
-from bench.judges.kinds import JudgeSettings, Question
+from bench.judges.protocol import JudgeSettings, Question
 from toolrm_guard.calls import Candidate
 from toolrm_guard.critic_answer import Choice
 from toolrm_guard.errors import ConfigurationError, ScorerRefused

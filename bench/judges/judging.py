@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bench.judges.attempts import Attempts, ask_all
-from bench.judges.kinds import Judge, PromptRanker, Ranker, Rater, rewards_of
+from bench.judges.protocol import Judge, PromptRanker, Ranker, Rater, rewards_of
 from bench.metrics import Report, accuracy_by, bootstrap, error_head, slice_of
 from bench.pairs import Case
 from toolrm_guard.labelled import LabelledPair

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from bench.judges.kinds import Question, readable
+from bench.judges.protocol import Question, readable
 from toolrm_guard.embedded.weights import load_smollm2
 from toolrm_guard.errors import CouldNotJudge
 from toolrm_guard.prompt import END_OF_TURN, render_candidate, render_prompt

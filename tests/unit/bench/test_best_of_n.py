@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from bench import best_of_n
-from bench.judges.kinds import JudgeSettings, LocalRater, Question, make_judge
+from bench.judges.kinds import LocalRater, make_judge
+from bench.judges.protocol import JudgeSettings, Question
 from bench.pools import (
     drawn_orders,
     drawn_vote,

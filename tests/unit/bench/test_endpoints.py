@@ -8,7 +8,7 @@ import pytest
 
 from bench.endpoints import Server, key_from
 from bench.judges.endpoint import DiscRater, GenRanker
-from bench.judges.kinds import JudgeSettings, Question
+from bench.judges.protocol import JudgeSettings, Question
 from bench.pairs import load_pairs
 from tests.support.serving import Answer, called, said, serving
 from tests.unit.bench import packs

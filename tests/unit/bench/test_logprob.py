@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from bench.judges.kinds import Question
 from bench.judges.logprob import LogprobRater
+from bench.judges.protocol import Question
 from bench.pairs import load_pairs
 from tests.unit.bench import packs
 from toolrm_guard.errors import CouldNotJudge

@@ -11,7 +11,7 @@ from bench import self_correction
 from bench.answers.marking import can_be_marked, is_right
 from bench.correcting.critics import GenCritic, make_critic
 from bench.correcting.policies import RecordedPolicy, Rejected
-from bench.judges.kinds import JudgeSettings
+from bench.judges.protocol import JudgeSettings
 from tests.support.serving import called, said, serving
 from tests.unit.bench import packs
 from toolrm_guard.calls import Call, Candidate

@@ -10,7 +10,8 @@ import pytest
 
 from bench import trbench
 from bench.judges.judging import is_values_only
-from bench.judges.kinds import JudgeSettings, LocalRater, Question
+from bench.judges.kinds import LocalRater
+from bench.judges.protocol import JudgeSettings, Question
 from bench.pairs import Case, load_pairs
 from bench.pools import sample_of
 from tests.support.serving import said, serving
