@@ -128,6 +128,9 @@ def without_overlap(found: Iterable[Found]) -> list[Found]:
 def secrets_in_json(text: str) -> list[str]:
     """Return what stands under the names of secrets in a text that is JSON as a whole."""
     found: list[str] = []
-    if any(anchor in text.lower() for anchor in ASSIGNMENT_ANCHORS):
+    if text.lstrip()[:1] not in ("{", "["):
+        return found
+    lowered = text.lower()
+    if any(anchor in lowered for anchor in ASSIGNMENT_ANCHORS):
         named_secrets(nested_json(text), lambda leaf: found.append(str(leaf)))
     return found

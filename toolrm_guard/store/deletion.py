@@ -3,6 +3,7 @@
 Deleted is a page at a time, so that the writer gets its turn in between.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, not_, se
 
 from toolrm_guard.store.queries import Filter
 from toolrm_guard.store.tables import calls, outcomes, reviews
+
+_log = logging.getLogger(__name__)
 
 _PAGE = 200
 
@@ -133,4 +136,9 @@ def _truncate_log(engine: Engine) -> None:
     """Empty SQLite's write-ahead log, which holds pages as they were before."""
     if engine.dialect.name == "sqlite":
         with engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+        if busy:
+            _log.warning(
+                "what was deleted is still in SQLite's write-ahead log, because another connection "
+                "reads; forget once more when it is done"
+            )

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from toolrm_guard.errors import ConfigurationError
+from toolrm_guard.errors import ConfigurationError, StoreError
 from toolrm_guard.records import OutcomeRecord, ReviewRecord
 from toolrm_guard.store import deletion, queries
 from toolrm_guard.store.deletion import Deleted
@@ -26,6 +26,8 @@ from toolrm_guard.store.queue import Build, EntryQueue, StoreHealth
 from toolrm_guard.store.writer import Writer
 
 _log = logging.getLogger(__name__)
+
+_FORGET_WAIT_S = 30.0
 
 
 class TraceStore:
@@ -209,11 +211,18 @@ class TraceStore:
 
         What still waits to be written is written first, so that it goes, too. In SQLite the bytes
         are overwritten; `vacuum` gives the space back.
+
+        Raises:
+            StoreError: If what waits cannot be written in time; nothing is deleted then.
         """
         return self._forget(Filter(conversation_id=conversation_id), dry_run)
 
     def delete_before(self, time: datetime.datetime, *, dry_run: bool = False) -> Deleted:
-        """Delete what was recorded before a time, and later outcomes of what was reviewed then."""
+        """Delete what was recorded before a time, and later outcomes of what was reviewed then.
+
+        Raises:
+            StoreError: As `delete_conversation` does.
+        """
         return self._forget(Filter(until=time), dry_run)
 
     def vacuum(self) -> None:
@@ -221,7 +230,12 @@ class TraceStore:
         deletion.vacuum(self._engine)
 
     def _forget(self, wanted: Filter, dry_run: bool) -> Deleted:
-        self.flush()
+        # A flush is False, too, for what was lost before it; of that nothing can come any more.
+        if not (self.flush(_FORGET_WAIT_S) or self.flush(_FORGET_WAIT_S)):
+            raise StoreError(
+                "nothing was deleted: entries that may have to go, too, still wait to be written; "
+                "try again when the database takes them"
+            )
         return deletion.forget(self._engine, wanted, dry_run=dry_run)
 
 

@@ -38,9 +38,7 @@ def export_html(store: TraceStore, conversation: str, file: Path, *, name: str) 
     Raises:
         ConfigurationError: If there is no such conversation, or the file cannot be written.
     """
-    # A conversation whose id holds a secret is stored under a hash of it.
-    ids = (conversation, DEFAULT.redact_id(conversation))
-    found = [review for key in dict.fromkeys(ids) for review in store.reviews(key)]
+    found = list(store.reviews(conversation))
     if not found:
         raise ConfigurationError(
             f"no conversation {conversation[:80]!r} in {name}; `traces list` shows their ids"

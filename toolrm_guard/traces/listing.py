@@ -107,5 +107,10 @@ def outcomes_of_review(review: ReviewRecord, index: OutcomeIndex) -> list[Outcom
 
 def result(outcomes: Sequence[OutcomeRecord]) -> Result:
     """Return whether what is known of the calls is good."""
-    known = [outcome.ok for outcome in outcomes if outcome.kind in _TELLING]
+    known = [
+        outcome.ok
+        for outcome in outcomes
+        # Who answers in the tool's place says nothing of the call.
+        if outcome.kind in _TELLING and (outcome.kind, outcome.label) != ("human", "respond")
+    ]
     return ("right" if all(known) else "wrong") if known else "unknown"

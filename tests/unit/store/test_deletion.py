@@ -1,6 +1,8 @@
 """What is forgotten is gone: its reviews, its outcomes, and its bytes; nothing else is."""
 
 import datetime
+import sqlite3
+import threading
 import time
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from sqlalchemy import create_engine, text
 
 from tests.support.stores import NOW, outcome, review, turn
 from toolrm_guard import TraceStore
+from toolrm_guard.errors import StoreError
 from toolrm_guard.records import OutcomeRecord, ReviewRecord
 from toolrm_guard.store import Deleted
 
@@ -136,3 +139,46 @@ def test_forgetting_much_does_not_take_long_and_lets_the_writer_work(store_url: 
         started = time.process_time()
         assert store.delete_conversation("bob") == Deleted(reviews=1500, outcomes=1500)
         assert time.process_time() - started < 5
+
+
+def test_nothing_is_deleted_while_what_may_have_to_go_waits_to_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("toolrm_guard.store.trace_store._FORGET_WAIT_S", 0.05)
+    [first], [late] = pair("first", "bob", "c1"), pair("late", "bob", "c2")
+    free = threading.Event()
+
+    def build() -> ReviewRecord:
+        free.wait(30)
+        return late
+
+    with TraceStore(tmp_path / "t.db") as store:
+        put(store, first)
+        assert store.flush()
+        store.put(build)
+        with pytest.raises(StoreError, match="nothing was deleted"):
+            store.delete_conversation("bob")
+        assert [record.id for record in store.reviews()] == ["first"]
+        free.set()
+        assert store.flush()
+        store.put(lambda: 1 / 0)  # type: ignore[arg-type, return-value]  # cannot be built: lost
+        assert store.delete_conversation("bob").reviews == 2
+
+
+def test_bytes_that_a_reader_keeps_in_the_log_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "t.db"
+    with TraceStore(path) as store:
+        put(store, *pair("gone", "bob", "c1"))
+        assert store.flush()
+        reader = sqlite3.connect(path)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM reviews").fetchall()
+        assert store.delete_conversation("bob").reviews == 1
+        assert "still in SQLite's write-ahead log" in caplog.text
+        reader.close()
+        caplog.clear()
+        assert store.delete_conversation("bob").reviews == 0
+        assert not caplog.text
+        assert b"gone.txt" not in path.read_bytes() + (tmp_path / "t.db-wal").read_bytes()

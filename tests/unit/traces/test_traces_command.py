@@ -16,8 +16,9 @@ from toolrm_guard.cli import main
 from toolrm_guard.errors import ConfigurationError
 from toolrm_guard.messages import Message
 from toolrm_guard.records import OutcomeIndex, OutcomeRecord, ReviewRecord
+from toolrm_guard.redaction import redact_record
 from toolrm_guard.traces.conversation import conversation_page
-from toolrm_guard.traces.listing import since
+from toolrm_guard.traces.listing import result, since
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>[red]\x1b[31m\x07\u202e&lt;"
 
@@ -282,3 +283,22 @@ def test_an_age_before_the_calendar_is_no_age(store: str) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["forget", store, "--older-than", "999999w"])
     assert main(["forget", store, "--older-than", "52000w"]) == 2  # a dry run
+
+
+def test_a_conversation_that_is_stored_under_a_hash_is_shown_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    talk = "ghp_" + "a1B2c3D4e5" * 4
+    made = redact_record(review("r1", turn("a.txt"), conversation_id=talk))
+    store, file = stored(tmp_path / "t.db", made), tmp_path / "c.html"
+    for asked in (talk, made.conversation_id):
+        assert traces("export", store, "--html", file, "--conversation", asked) == 0
+        assert "1 reviews" in capsys.readouterr().out
+
+
+def test_an_answer_in_the_tools_place_says_nothing_of_the_call() -> None:
+    made = review("r1", turn("a.txt", call_id="c"), decision="escalate")
+    answered = outcome(made, ok=False, kind="human", label="respond")
+    assert result([answered]) == "unknown"
+    assert result([outcome(made, ok=False, kind="human", label="reject")]) == "wrong"
+    assert result([answered, outcome(made, ok=True)]) == "right"
