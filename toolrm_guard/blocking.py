@@ -45,6 +45,12 @@ async def in_thread(function: Callable[[], _T]) -> _T:
     return await asyncio.get_running_loop().run_in_executor(_threads(), function)
 
 
+def is_cancelled() -> bool:
+    """Tell whether it is the running task that was cancelled, not just what it waits for."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
 def _loop(name: str) -> asyncio.AbstractEventLoop:
     # `lru_cache` lets two threads that come at once both make one, and the first to ask for
     # something would wait for it on another loop than those who come later.

@@ -299,6 +299,10 @@ class Guard:
             return (), _reason(ScorerTimeout(f"no scores within {deadline_s:g} s"))
         except CouldNotJudge as exc:
             return (), _reason(exc)
+        except asyncio.CancelledError:
+            if blocking.is_cancelled():
+                raise
+            return (), _reason(ScorerUnavailable("what it waited for was cancelled"))
         except Exception as exc:  # noqa: BLE001  # a plugged-in scorer's bug must not end the agent
             _log.error("scorer %r failed: %s", self.scorer.name, origin_of(exc))
             return (), _reason(ScorerUnavailable(f"{type(exc).__name__}: {exc}"))
@@ -311,6 +315,10 @@ class Guard:
         try:
             async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                 text = await critic.critique(request, review.chosen, deadline)
+        except asyncio.CancelledError:
+            if blocking.is_cancelled():
+                raise
+            return review
         except Exception as exc:  # noqa: BLE001  # a critic is a refinement; the findings say it too
             _log.warning("the critic had no critique; the findings stand in: %s", origin_of(exc))
             return review

@@ -342,3 +342,32 @@ def test_warnings_are_there_though_an_approval_needs_none_of_them(tools: Any) ->
     review = rated(0.9).review("Delete a.txt", tools, [proposal("delete_file", path="zz.doc")])
     assert review.decision == "execute"
     assert "ungrounded_value" in {finding.code for finding in review.findings[0]}
+
+
+async def cancelled_inside(*_: Any) -> Any:
+    waited_for = asyncio.ensure_future(asyncio.sleep(10))
+    waited_for.cancel()
+    await waited_for
+
+
+async def test_what_is_cancelled_inside_a_scorer_or_critic_is_its_failure_alone() -> None:
+    class Critic:
+        critique = staticmethod(cancelled_inside)
+
+    review = await Guard(FakeScorer(cancelled_inside)).areview("hi", [], ["hello"])
+    assert not review.judged
+    assert (review.unjudged_reason or "").startswith("ScorerUnavailable")
+    low = Guard(FakeScorer(lambda r: [0.1]), critic=Critic())
+    assert (await low.areview("hi", [], ["hello"])).critique
+
+
+async def test_a_review_that_is_cancelled_ends() -> None:
+    async def slow(_: object) -> list[float]:
+        await asyncio.sleep(10)
+        return [1.0]
+
+    running = asyncio.ensure_future(Guard(FakeScorer(slow)).areview("hi", [], ["hello"]))
+    await asyncio.sleep(0.05)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
