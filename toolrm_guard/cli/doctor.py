@@ -2,6 +2,8 @@
 
 import argparse
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,10 +88,26 @@ def _scorer(arguments: argparse.Namespace) -> "Scorer":
         "API_KEY": key,
     }
     prefix = "TOOLRM_GUARD_CRITIC" if name == "critic" else "TOOLRM_GUARD_VLLM"
-    os.environ.update({f"{prefix}_{part}": value for part, value in given.items() if value})
+    variables = {f"{prefix}_{part}": value for part, value in given.items() if value}
     if name == "local" and arguments.disc:
-        os.environ["TOOLRM_GUARD_DISC"] = str(arguments.disc)
-    return resolve(name)
+        variables["TOOLRM_GUARD_DISC"] = str(arguments.disc)
+    with _environment(variables):
+        return resolve(name)
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set variables while a scorer is made from them; a caller of `main` finds its own again."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 async def _reference(path: Path, is_folder: bool) -> "Reference":

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import ssl
 import subprocess
 import time
@@ -22,7 +23,7 @@ VARIABLES = ("URL", "FOLDER", "MODEL", "API_KEY", "CA_FILE")
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
-    for name in VARIABLES:  # the command sets them; afterwards they are gone again
+    for name in VARIABLES:  # an empty one counts as none
         monkeypatch.setenv(f"TOOLRM_GUARD_VLLM_{name}", "")
     return unweighted_folder(tmp_path)
 
@@ -47,6 +48,16 @@ def test_a_server_that_is_well_passes_and_caches_do_not_flatter_its_cost(
     assert found["server"]["status"] == found["cost"]["status"] == "ok"
     asked = [body for body in server.bodies if body.get("use_activation") is False]
     assert sum(len(body["input"]) for body in asked) >= 4 + 24 + 5 * 4  # probes, cases, reviews
+
+
+def test_the_environment_of_a_caller_stays_as_it_was(
+    capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TOOLRM_GUARD_VLLM_FOLDER")
+    monkeypatch.setenv("TOOLRM_GUARD_VLLM_URL", "http://another:8000")
+    before = dict(os.environ)
+    examined(capsys, "http://127.0.0.1:9", folder)
+    assert dict(os.environ) == before
 
 
 def test_a_server_that_is_gone_fails_with_its_address(
