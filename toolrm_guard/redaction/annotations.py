@@ -1,7 +1,7 @@
 """`x-sensitive: true` in a tool's schema: which argument values are nobody's business."""
 
 import marshal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +14,38 @@ Mask = Callable[[object], object]
 _SAME_VALUE = ("allOf", "anyOf", "oneOf", "if", "then", "else")
 
 
-def sensitive_schemas(tools: Sequence[Mapping[str, Any]]) -> dict[str, Schema]:
-    """Return the parameters of the tools that mark any value as sensitive, by tool name."""
-    return {
+SchemaOf = Callable[[str], Schema | None]
+"""From a tool's name to the parameters by which the values of its calls are hidden."""
+
+
+def sensitive_schemas(tools: Sequence[Mapping[str, Any]]) -> SchemaOf:
+    """Return what tells the parameters of a tool by its name; None if they mark no value.
+
+    A name that is not on offer may be a marked tool's, misspelt: what any of them marks counts.
+    """
+    offered = {str(tool.get("name")) for tool in tools}
+    marked = {
         str(tool.get("name")): tool["parameters"]
         for tool in tools
         if isinstance(tool.get("parameters"), Mapping) and _is_marked(tool["parameters"])
     }
+    unknown = _of_any(marked.values()) if marked else None
+    return lambda name: marked.get(name) if name in offered else unknown
+
+
+def _of_any(schemas: Iterable[Schema]) -> Schema:
+    """Return a schema that marks each parameter that one of them marks, and no other."""
+    branches: list[Schema] = []
+    definitions: dict[str, dict[str, Any]] = {"$defs": {}, "definitions": {}}
+    for schema in schemas:
+        properties = schema.get("properties")
+        known = properties.items() if isinstance(properties, Mapping) else ()
+        # One level down, so that the other arguments are not taken for a marked one, misspelt.
+        branches.append({**schema, "properties": {key: {"anyOf": [own]} for key, own in known}})
+        for place, found in definitions.items():
+            inner = schema.get(place)
+            found.update(inner if isinstance(inner, Mapping) else {})
+    return {"anyOf": branches, **definitions}
 
 
 def masked(schema: Schema, value: object, mask: Mask) -> Any:

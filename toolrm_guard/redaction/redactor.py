@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 from toolrm_guard.calls import canonical_json
 from toolrm_guard.errors import ConfigurationError
 from toolrm_guard.records import OutcomeRecord, ReviewRecord
-from toolrm_guard.redaction.annotations import Schema, fingerprint, sensitive_schemas
+from toolrm_guard.redaction.annotations import Schema, SchemaOf, fingerprint, sensitive_schemas
 from toolrm_guard.redaction.locked import Locked
 from toolrm_guard.redaction.names import ASSIGNMENTS
 from toolrm_guard.redaction.numbers import NUMBERS, PERSONAL
@@ -134,7 +134,7 @@ class Redactor:
         digest = record.digest and self._digests.get(record.digest)
         if call is not None:
             plain = {"name": call[0], "arguments": call[1], "digest": record.digest, "defect": None}
-            schema = sensitive_schemas(tools).get(call[0])
+            schema = sensitive_schemas(tools)(call[0])
             work.learn_call(plain, schema)
             work.scan(strings(plain))
             digest = digest or (record.digest and self._call(plain, schema, work)["digest"])
@@ -157,7 +157,7 @@ class Redactor:
         schemas = tools.sensitive
         work = Substitution(self._scanner, self._remembered(record))
         for call in _calls(data):
-            work.learn_call(call, schemas.get(call["name"]))
+            work.learn_call(call, schemas(call["name"]))
         rest = {key: value for key, value in data.items() if key != "tools"}
         work.scan([*strings(rest), *tools.texts])
         self._remember(record, work.told)
@@ -173,7 +173,7 @@ class Redactor:
         return ReviewRecord.model_validate(data)
 
     def _turn(
-        self, turn: Mapping[str, Any], schemas: Mapping[str, Schema], work: Substitution
+        self, turn: Mapping[str, Any], schemas: SchemaOf, work: Substitution
     ) -> dict[str, Any]:
         """Return a message or a candidate without secrets."""
         clean = {
@@ -184,7 +184,7 @@ class Redactor:
         if "call_id" in turn:
             clean["call_id"] = work.identifier(turn["call_id"])
             clean["name"] = work.tree(turn["name"], LEAST_IN_NAMES)
-        clean["calls"] = [self._call(c, schemas.get(c["name"]), work) for c in turn["calls"]]
+        clean["calls"] = [self._call(c, schemas(c["name"]), work) for c in turn["calls"]]
         return clean
 
     def _call(
@@ -224,11 +224,11 @@ class _Tools:
     """What is to be known of the tools of a record.
 
     Attributes:
-        sensitive: Parameters of those that mark any value, by name.
+        sensitive: From a name to the parameters, of those that mark any value.
         texts: Those of their texts that hold a secret.
     """
 
-    sensitive: Mapping[str, Schema]
+    sensitive: SchemaOf
     texts: tuple[str, ...]
 
 

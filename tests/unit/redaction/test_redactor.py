@@ -342,3 +342,24 @@ def test_a_process_that_was_forked_in_the_middle_of_the_work_of_another_thread_r
             finally:
                 os._exit(1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_sensitive_argument_of_a_tool_whose_name_is_misspelt_is_replaced() -> None:
+    pin = {"$ref": "#/$defs/pin"}
+    pay = {
+        "name": "pay",
+        "parameters": {
+            "properties": {"by": {"properties": {"nip": pin}}},
+            "$defs": {"pin": {"x-sensitive": True}},
+        },
+    }
+    known = {"name": "tell", "parameters": {"properties": {"code": {"type": "string"}}}}
+    wrong = candidate("signin", code="gr8-otter", user="bob", by={"nip": "q7-heron", "card": "red"})
+    right = candidate("tell", code="a-code")
+    made = Redactor().redact_record(review(wrong, right, tools=[SIGN_IN, pay, known]))
+    assert made.candidates[0].calls[0].arguments == {
+        "code": "<redacted:sensitive>",
+        "user": "bob",
+        "by": {"nip": "<redacted:sensitive:2>", "card": "red"},
+    }
+    assert made.candidates[1].calls[0].arguments == {"code": "a-code"}
