@@ -4,7 +4,6 @@ Framework-free. The adapters translate their framework's state into a call of `G
 its `Review` back; everything that decides stands here and in the pure modules below.
 """
 
-import asyncio
 import dataclasses
 import datetime
 import functools
@@ -16,17 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from toolrm_guard import blocking, content, records, redaction, tracing
+from toolrm_guard.asking import ask_critic, ask_scorer
 from toolrm_guard.budget import Allowance, more_samples
 from toolrm_guard.calls import Call, Candidate
 from toolrm_guard.correction import critique, explained
-from toolrm_guard.errors import (
-    CouldNotJudge,
-    InvalidConversationError,
-    InvalidScore,
-    ScorerTimeout,
-    ScorerUnavailable,
-    origin_of,
-)
+from toolrm_guard.errors import InvalidConversationError
 from toolrm_guard.messages import parse_messages
 from toolrm_guard.policy import Policy, decide, is_blocked, judge, threshold_for
 from toolrm_guard.recording import Recorder, review_record
@@ -148,7 +141,7 @@ class Guard:
         deadline = time.monotonic() + deadline_s
         with tracing.review_span(review_id, conversation_id, self._recorder.shown_id) as span:
             scoring = time.perf_counter()
-            scores, unjudged_reason = await self._score(request, deadline_s, deadline)
+            scores, unjudged_reason = await ask_scorer(self.scorer, request, deadline_s)
             review = self._decide(
                 request,
                 scores,
@@ -161,7 +154,8 @@ class Guard:
                 started=started,
             )
             if self.critic is not None and review.decision == "correct" and not review.more:
-                review = await self._criticise(self.critic, request, review, deadline)
+                text = await ask_critic(self.critic, request, review.chosen, deadline)
+                review = dataclasses.replace(review, critique=text or review.critique)
             review = dataclasses.replace(review, total_ms=_ms_since(started))
             build = functools.partial(
                 review_record,
@@ -280,51 +274,6 @@ class Guard:
         )
         count_outcome(kind, ok=ok)
 
-    async def _score(
-        self, request: ScoreRequest, deadline_s: float, deadline: float
-    ) -> tuple[tuple[Score, ...], str | None]:
-        """Return one score per candidate, or none and the reason."""
-        try:
-            async with asyncio.timeout(deadline_s):
-                [scores] = await self.scorer.score([request], deadline)
-            if len(scores) != len(request.candidates):
-                raise InvalidScore(
-                    f"{len(scores)} scores came for {len(request.candidates)} candidates"
-                )
-            if not all(isinstance(score, Score) for score in scores):
-                raise InvalidScore(f"scorer {self.scorer.name!r} returned something but a Score")
-            if time.monotonic() > deadline:  # it held the loop, so that no timeout could fire
-                raise TimeoutError
-        except TimeoutError:
-            return (), _reason(ScorerTimeout(f"no scores within {deadline_s:g} s"))
-        except CouldNotJudge as exc:
-            return (), _reason(exc)
-        except asyncio.CancelledError:
-            if blocking.is_cancelled():
-                raise
-            return (), _reason(ScorerUnavailable("what it waited for was cancelled"))
-        except Exception as exc:  # noqa: BLE001  # a plugged-in scorer's bug must not end the agent
-            _log.error("scorer %r failed: %s", self.scorer.name, origin_of(exc))
-            return (), _reason(ScorerUnavailable(f"{type(exc).__name__}: {exc}"))
-        return tuple(scores), None
-
-    async def _criticise(
-        self, critic: Critic, request: ScoreRequest, review: Review, deadline: float
-    ) -> Review:
-        """Return the review with the critic's text, or as it is if the critic has none in time."""
-        try:
-            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
-                text = await critic.critique(request, review.chosen, deadline)
-        except asyncio.CancelledError:
-            if blocking.is_cancelled():
-                raise
-            return review
-        except Exception as exc:  # noqa: BLE001  # a critic is a refinement; the findings say it too
-            _log.warning("the critic had no critique; the findings stand in: %s", origin_of(exc))
-            return review
-        text = text.strip() if isinstance(text, str) else ""
-        return dataclasses.replace(review, critique=text) if text else review
-
     def _decide(
         self,
         request: ScoreRequest,
@@ -395,10 +344,6 @@ class Guard:
             total_ms=_ms_since(started),
             scorer_ms=scorer_ms,
         )
-
-
-def _reason(error: CouldNotJudge) -> str:
-    return f"{type(error).__name__}: {error}"
 
 
 def _now() -> datetime.datetime:
