@@ -104,7 +104,9 @@ def _decisions(
     pool = [
         (candidate.candidate(), candidate.correct)
         for candidate in record.candidates
-        if candidate.tool_calls is not None and candidate.correct is not None
+        if candidate.tool_calls is not None
+        and candidate.correct is not None
+        and not candidate.only_scored
     ]
     drawn: Iterable[tuple[Sequence[tuple[Candidate, bool]], int]]
     if size == 1:

@@ -63,6 +63,11 @@ class LabelledCandidate(Turn):
     origin: str | None = None
     raw: str | None = None
 
+    @property
+    def only_scored(self) -> bool:
+        """Whether the label is a scorer's own opinion, harvested: nothing to judge scorers by."""
+        return self.origin == "score" or self.error_type == "by_score"
+
 
 class LabelledRecord(_Strict):
     """One context with what was answered.

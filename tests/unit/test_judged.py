@@ -50,6 +50,16 @@ def test_equal_outputs_are_scored_once_and_count_as_often_as_given() -> None:
     assert {turn.kinds for turn in found.turns} == {("read",)}
 
 
+def test_a_label_that_is_a_scorers_own_opinion_is_no_evidence() -> None:
+    outputs = [
+        {**output("Oslo", True), "origin": "score"},
+        {**output("Rome", False), "error_type": "by_score"},
+        {**output("Bonn", True), "origin": "outcome"},
+    ]
+    [turn] = judge(from_labelled([record(*outputs)]), FakeScorer(by_city)).turns
+    assert (turn.probability, turn.right) == (0.2, True)
+
+
 def test_a_turn_without_calls_is_an_answer() -> None:
     [turn] = judge(from_labelled([record(output(None, True))]), FakeScorer(by_city)).turns
     assert turn.kinds == ("answer",)
