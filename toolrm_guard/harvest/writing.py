@@ -87,7 +87,7 @@ def _write_folder(rows: Iterable[tuple[Side, Row]], out: Path, summary: Mapping[
             shutil.rmtree(old)
         else:
             partial.replace(out)
-    except BaseException:
+    except BaseException:  # Ctrl-C, too: nothing half-made stays
         shutil.rmtree(partial, ignore_errors=True)
         raise
 
