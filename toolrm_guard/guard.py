@@ -7,7 +7,6 @@ its `Review` back; everything that decides stands here and in the pure modules b
 import dataclasses
 import datetime
 import functools
-import logging
 import os
 import time
 import uuid
@@ -33,8 +32,6 @@ from toolrm_guard.telemetry import Telemetry, count_outcome
 from toolrm_guard.tools import ToolSet
 from toolrm_guard.toolsets import ToolSets
 from toolrm_guard.watched import watch
-
-_log = logging.getLogger(__name__)
 
 
 class Guard:

@@ -20,6 +20,7 @@ from toolrm_guard.records import (
     OutcomeRecord,
     ReviewRecord,
     candidate_from_record,
+    effects_by_tool,
     message_from_record,
 )
 from toolrm_guard.scorers.base import Score, Scorer, ScoreRequest, ThresholdKind
@@ -191,13 +192,7 @@ def _decision_of(
 
 def recorded_effects(reviews: Iterable[ReviewRecord], policy: Policy) -> EffectOf:
     """Return effect classes as the application's own policy gave them, as far as recorded."""
-    recorded: dict[str, Effect] = {
-        call.name: call.effect
-        for review in reviews
-        for candidate in review.candidates
-        for call in candidate.calls
-        if call.effect is not None
-    }
+    recorded = effects_by_tool(reviews)
     return lambda name, tools: recorded.get(name) or policy.effect_of(name, tools)
 
 

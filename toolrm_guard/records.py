@@ -154,6 +154,17 @@ class OutcomeRecord(_Record):
     latency_ms: float | None = None
 
 
+def effects_by_tool(reviews: Iterable[ReviewRecord]) -> dict[str, Effect]:
+    """Return the effect class that the application's own policy gave each tool, where recorded."""
+    return {
+        call.name: call.effect
+        for review in reviews
+        for candidate in review.candidates
+        for call in candidate.calls
+        if call.effect is not None
+    }
+
+
 def outcomes_of(call: CallRecord, known: Iterable[OutcomeRecord]) -> list[OutcomeRecord]:
     """Return what became of exactly this call.
 

@@ -7,7 +7,12 @@ from typing import Literal, TypeVar, get_args
 
 from toolrm_guard.effects import effect_by_name
 from toolrm_guard.harvest.labels import HarvestedPair, LabelSource
-from toolrm_guard.records import CandidateRecord, ReviewRecord, candidate_from_record
+from toolrm_guard.records import (
+    CandidateRecord,
+    ReviewRecord,
+    candidate_from_record,
+    effects_by_tool,
+)
 from toolrm_guard.tools import Effect
 
 Select = Literal["uncertain", "disagreement", "all"]
@@ -49,13 +54,7 @@ def _agree(candidates: Sequence[CandidateRecord]) -> bool:
 
 def effects_of(reviews: Sequence[ReviewRecord]) -> Callable[[str], Effect]:
     """Return effect classes as the application's policy gave them, else by the tool's name."""
-    recorded: dict[str, Effect] = {
-        call.name: call.effect
-        for review in reviews
-        for candidate in review.candidates
-        for call in candidate.calls
-        if call.effect is not None
-    }
+    recorded = effects_by_tool(reviews)
     return lambda name: recorded.get(name) or effect_by_name(name)
 
 
