@@ -3,6 +3,9 @@
 Cost grows with every token, so a context keeps the tools that its candidates call and a few others,
 and a few candidates: right ones, and of the wrong ones those first that differ from a right one in
 values alone, since everything else is caught by cheaper means.
+
+A small model that is shown many contexts where text is right learns to tell text from calls and
+little else (training/LOG.md), so their share can be bounded.
 """
 
 import random
@@ -14,10 +17,14 @@ from toolrm_guard.tools import ToolSet
 from training.decisions import Decision, from_groups
 from training.lite_data import Group
 
+_LATIN = 0x24F
+"""The last letter of Unicode's Latin Extended-B."""
+
 
 def short_decisions(
-    groups: Sequence[Group], *, seed: int, tools: int, candidates: int
-) -> list[Decision]:
+    groups: Sequence[Group], *, seed: int, tools: int, candidates: int,
+    texts: float = 1.0, latin: bool = False,
+) -> list[Decision]:  # fmt: skip
     """Return shortened decisions in a random order.
 
     Args:
@@ -25,12 +32,33 @@ def short_decisions(
         seed: Of every draw.
         tools: Most tools that are offered.
         candidates: Most candidates of a decision, one or two of them right.
+        texts: Largest share of decisions in which a text turn is right.
+        latin: Leave out contexts in another script, for a base that cannot read it.
     """
     rng = random.Random(seed)
-    own = [group for group in groups if not group.pool]
+    own = [group for group in groups if not group.pool and not (latin and _foreign(group))]
     rng.shuffle(own)
     shortened = (_shortened(group, rng, tools, candidates) for group in own)
-    return from_groups([group for group in shortened if group is not None])
+    decisions = from_groups([group for group in shortened if group is not None])
+    return _fewer_texts(decisions, texts)
+
+
+def _fewer_texts(decisions: Sequence[Decision], share: float) -> list[Decision]:
+    """Return the decisions, those where text is right only up to a share, the last left out."""
+    text = [any(not d.request.candidates[a].calls for a, _ in d.pairs) for d in decisions]
+    room = int(share * (len(text) - sum(text)) / (1 - share)) if share < 1 else len(text)
+    kept = []
+    for decision, is_text in zip(decisions, text, strict=True):
+        room -= is_text
+        if not is_text or room >= 0:
+            kept.append(decision)
+    return kept
+
+
+def _foreign(group: Group) -> bool:
+    """Tell whether a fifth or more of what was said is in another script than Latin."""
+    said = "".join(message.text for message in group.request.messages)
+    return sum(ord(char) > _LATIN for char in said) * 5 >= len(said) > 0
 
 
 def _shortened(group: Group, rng: random.Random, tools: int, candidates: int) -> Group | None:

@@ -20,12 +20,16 @@ class Packs(Section):
         tools: Most tools that are offered.
         candidates: Most candidates of a decision.
         per_source: Most decisions of a source, of those that are short enough.
+        texts: Largest share of decisions in which a text turn is right.
+        latin: Leave out contexts in another script, for a base that cannot read it.
     """
 
     cap: int = Field(default=700, ge=1)
     tools: int = Field(default=4, ge=1)
     candidates: int = Field(default=5, ge=2)
     per_source: int = Field(default=200, ge=1)
+    texts: float = Field(default=1.0, ge=0, le=1)
+    latin: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +56,10 @@ def read_sides(path: Path, packs: Packs | None, held: float, seed: int) -> Sides
     if packs is not None:
         files = sorted(path.glob("*.jsonl*"))
         groups = make_groups(read_packs(path), seed, packs.cap)
-        found = short_decisions(groups, seed=seed, tools=packs.tools, candidates=packs.candidates)
+        found = short_decisions(
+            groups, seed=seed, tools=packs.tools, candidates=packs.candidates,
+            texts=packs.texts, latin=packs.latin,
+        )  # fmt: skip
         train, out = split(found, held)
     elif path.is_file():
         files = [path]
