@@ -314,9 +314,6 @@ class Guard:
             and (bool(scores) or blocked[chosen]),
         )
         flawless = all(v.verdict == "approve" for v in verdicts) and (bool(verdicts) or accepted)
-        scores = scores if flawless else explained(self.scorer, request, scores, chosen)
-        told = scores[chosen].findings if scores else ()
-        found = () if flawless else joined(request.finder.find(candidate), told)
         more = 0
         if allowance is not None:
             more = more_samples(
@@ -326,6 +323,12 @@ class Guard:
                 passes=flawless,
                 allowance=allowance,
             )
+        # Explaining costs several times the scoring, and a larger set follows a provisional review.
+        # Only if that cannot be judged does this one stand, with what its findings say.
+        if not flawless and not more:
+            scores = explained(self.scorer, request, scores, chosen)
+        told = scores[chosen].findings if scores else ()
+        found = () if flawless else joined(request.finder.find(candidate), told)
         return Review(
             id=review_id,
             decision=decision,

@@ -1,6 +1,7 @@
 """The guard: every candidate scored, approvals bound to the exact call, outages told apart."""
 
 import asyncio
+import dataclasses
 import math
 import time
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from tests.unit.conftest import TOOLS, proposal
 from tests.unit.test_calls import json_values, nested
 from toolrm_guard import FakeScorer, Guard, Policy, Rule, ScoreRequest
+from toolrm_guard.budget import Allowance
 from toolrm_guard.errors import (
     ConfigurationError,
     InvalidToolError,
@@ -20,6 +22,8 @@ from toolrm_guard.errors import (
     StoreError,
     UnknownScorerError,
 )
+from toolrm_guard.findings import Finding
+from toolrm_guard.validation import finding
 
 GET = proposal("get_file", path="a.txt")
 DELETE = proposal("delete_file", path="a.txt")
@@ -336,6 +340,28 @@ def test_a_schema_that_is_changed_in_place_is_read_again(form: Any) -> None:
     tool["parameters"]["properties"]["b"] = {}  # type: ignore[index]  # a plain dict
     assert list(guard.toolset(offered)["get"].properties) == ["a", "b"]
     assert list(before["get"].properties) == ["a"]
+
+
+class Explaining(FakeScorer):
+    """Counts how often it is asked for more than scores."""
+
+    asked = 0
+
+    def explain(self, request: ScoreRequest, index: int) -> tuple[Finding, ...]:
+        self.asked += 1
+        return (finding("weak_evidence", "Too far."),)
+
+
+def test_only_a_review_that_decides_is_explained(tools: Any) -> None:
+    scorer = Explaining(lambda request: [0.1])
+    guard = Guard(scorer)
+    allowance = Allowance(left=3, of=4, margin=0.0)
+    provisional = guard.review("?", tools, [DELETE], allowance=allowance)
+    assert (provisional.more, scorer.asked) == (1, 0)
+    assert "not accepted" in (provisional.critique or ""), "it stands if the larger set is unjudged"
+    final = guard.review("?", tools, [DELETE], allowance=dataclasses.replace(allowance, left=0))
+    assert (final.more, scorer.asked) == (0, 1)
+    assert "Too far." in (final.critique or "")
 
 
 def test_warnings_are_there_though_an_approval_needs_none_of_them(tools: Any) -> None:
