@@ -92,18 +92,19 @@ def evaluate(
     rows = rows_of(twice, thresholds)
     points = curve(rows)
     low, high = points[0].accuracy, points[-1].accuracy
+    slope = (high - low) / (points[-1].escalated or 1.0)
     return {
         "decisions": int(rows.weight.sum()),
         "groups": int(rows.group.max()) + 1,
         "ms": {"first": _quantiles(rows.first_ms), "second": _quantiles(rows.second_ms)},
         "accuracy_first": low,
         "accuracy_second": high,
-        # Without any escalation the interval is that of first minus second.
+        # Without any escalation the interval is that of the first minus the widest band.
         "second_minus_first_ci95": [0.0 - end for end in interval(rows, 0.0, seed)][::-1],
         "shares": [
             {
                 **dataclasses.asdict(point),
-                "at_random": low + point.escalated * (high - low),
+                "at_random": low + point.escalated * slope,
                 "against_always_ci95": interval(rows, point.below, seed),
             }
             for point in (for_share(points, share) for share in SHARES)
@@ -185,7 +186,7 @@ def held_out(rows: Rows, seed: int) -> list[Json]:
     for _ in range(_HALVES):
         inside = np.isin(rows.group, rng.permutation(groups)[: groups // 2])
         points, other = curve(_some(rows, inside)), _some(rows, ~inside)
-        always.append(_point(other, 2.0).accuracy)
+        always.append(_point(other, 1.0).accuracy)
         for goal, value in goals:
             chosen = for_share(points, value) if goal == "escalate" else for_loss(points, value)
             done[goal, value].append(_point(other, chosen.below))

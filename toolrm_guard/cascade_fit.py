@@ -184,7 +184,10 @@ def _is_right(
 
 
 def curve(rows: Rows) -> list[Point]:
-    """Return a point for every band that makes a difference, from none to all escalated."""
+    """Return a point for every band that makes a difference, from the narrowest to the widest.
+
+    The widest is 1. It leaves out what the first scorer is fully sure of: no band escalates that.
+    """
     total = rows.weight.sum()
     kept = float((rows.weight * rows.first).sum())
     first_ms, second_ms = (
@@ -195,13 +198,15 @@ def curve(rows: Rows) -> list[Point]:
     points = [Point(below=0.0, escalated=0.0, accuracy=kept / total, ms=first_ms)]
     moved = 0.0
     for value, block in groupby(order.tolist(), key=lambda row: rows.sureness[row]):
+        if value >= 1.0:
+            break
         for row in block:
             moved += rows.weight[row]
             kept += rows.weight[row] * (rows.second[row] - rows.first[row])
         share = moved / total
         points.append(
             Point(
-                below=min(1.0, float(np.nextafter(value, 2.0))),
+                below=float(np.nextafter(value, 1.0)),
                 escalated=share,
                 accuracy=kept / total,
                 ms=first_ms + share * second_ms,
@@ -219,7 +224,7 @@ def for_share(points: Sequence[Point], share: float) -> Point:
 
 
 def for_loss(points: Sequence[Point], loss: float) -> Point:
-    """Return the narrowest band from which on accuracy stays within `loss` of always escalating.
+    """Return the narrowest band from which on accuracy stays within `loss` of the widest.
 
     From which on: a narrower band that is as good by chance, with worse ones above it, is not it.
     """
@@ -233,8 +238,9 @@ def for_loss(points: Sequence[Point], loss: float) -> Point:
 
 
 def interval(rows: Rows, below: float, seed: int) -> tuple[float, float]:
-    """Return the 95% interval of accuracy minus that of always escalating; groups are drawn."""
-    gain = np.where(rows.sureness < below, 0.0, rows.first - rows.second) * rows.weight
+    """Return the 95% interval of accuracy minus that of the widest band; groups are drawn."""
+    kept = (rows.sureness >= below) & (rows.sureness < 1.0)
+    gain = np.where(kept, rows.first - rows.second, 0.0) * rows.weight
     groups = int(rows.group.max()) + 1
     gains = np.bincount(rows.group, gain, groups)
     weights = np.bincount(rows.group, rows.weight, groups)

@@ -17,7 +17,8 @@ from toolrm_guard.labelled import LabelledRecord
 from toolrm_guard.scorers.base import ScoreRequest
 from toolrm_guard.scorers.cascade import Band
 
-COLUMN = st.tuples(st.floats(0, 1), st.booleans(), st.booleans(), st.integers(1, 3))
+SURE = st.floats(0, 1) | st.sampled_from([0.0, float(np.nextafter(1.0, 0.0)), 1.0])
+COLUMN = st.tuples(SURE, st.booleans(), st.booleans(), st.integers(1, 3))
 
 
 def rows(*given_rows: tuple[float, bool, bool, int]) -> Rows:
@@ -38,13 +39,11 @@ def test_a_point_says_what_its_band_does(
     for point in (*points, for_share(points, share), for_loss(points, share)):
         up = found.sureness < point.below
         right = np.where(up, found.second, found.first)
-        if point.below < 1.0:  # a full sureness is never escalated
-            assert point.escalated == pytest.approx(np.average(up, weights=found.weight))
-            assert point.accuracy == pytest.approx(np.average(right, weights=found.weight))
+        assert point.escalated == pytest.approx(np.average(up, weights=found.weight))
+        assert point.accuracy == pytest.approx(np.average(right, weights=found.weight))
     assert for_share(points, share).escalated <= share + 1e-6
     assert for_loss(points, share).accuracy >= points[-1].accuracy - share - 1e-6
-    low, high = cascade_fit.interval(found, 1.0, seed=0)
-    assert low <= high
+    assert cascade_fit.interval(found, 1.0, seed=0) == (0.0, 0.0)
 
 
 def test_the_narrowest_band_that_loses_nothing_leaves_out_what_both_get_right() -> None:
@@ -55,6 +54,15 @@ def test_the_narrowest_band_that_loses_nothing_leaves_out_what_both_get_right() 
     assert (chosen.escalated, chosen.accuracy) == (0.5, 1.0)
     assert 0.2 < chosen.below < 0.21
     assert chosen.ms == pytest.approx(51.0)
+
+
+def test_what_no_band_escalates_counts_for_none() -> None:
+    """A toss that the second mends, and a full sureness in which it would err."""
+    found = rows((0.0, False, True, 1), (1.0, True, False, 1))
+    assert [(point.escalated, point.accuracy) for point in curve(found)] == [(0.0, 0.5), (0.5, 1.0)]
+    assert cascade_fit.interval(found, 0.5, seed=0) == (0.0, 0.0)
+    hopeless = curve(rows((1.0, True, False, 1)))
+    assert [(point.below, point.escalated) for point in hopeless] == [(0.0, 0.0)]
 
 
 def test_a_lucky_dip_is_not_taken_for_a_band() -> None:
