@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from toolrm_guard import CalibratedScorer, FakeScorer, Guard, Policy, TraceStore
+from toolrm_guard import CalibratedScorer, FakeScorer, Guard, Policy, TraceStore, blocking
 from toolrm_guard.calibrate import fit_file
 from toolrm_guard.cli import main
 from toolrm_guard.errors import ConfigurationError, CouldNotJudge, ModelIntegrityError
@@ -82,6 +82,22 @@ def test_a_shadow_store_with_outcomes_is_evidence(tmp_path: Path) -> None:
     file = json.loads(out.read_text())
     assert file["evidence"] == {"store": "traces.db"}
     assert file["thresholds"]["read"]["groups"] == 11
+
+
+async def test_closing_closes_the_scorer_inside(tmp_path: Path) -> None:
+    class Open(FakeScorer):
+        is_closed = False
+
+        async def aclose(self) -> None:
+            self.is_closed = True
+
+    decisions = from_labelled(read_records(write(tmp_path / "r.jsonl", 12)))
+    inner = Open(lambda request: [0.9])
+    file = await blocking.in_thread(
+        lambda: fit_file(decisions, inner, rate=0.1, kinds=["read"], candidates=1, evidence={})
+    )
+    await CalibratedScorer(inner, file).aclose()
+    assert inner.is_closed
 
 
 def test_too_little_evidence_is_refused_and_writes_nothing(

@@ -12,7 +12,7 @@ from typing import TextIO
 from toolrm_guard.doctor import place, scoring
 from toolrm_guard.doctor.check import Check
 from toolrm_guard.errors import GuardError
-from toolrm_guard.scorers.base import Scorer
+from toolrm_guard.scorers.base import Scorer, close
 
 _COLOURS = {"ok": 32, "warn": 33, "fail": 31, "skip": 90}
 
@@ -68,9 +68,7 @@ async def _examine_scorer(plan: Plan) -> list[Check]:
         if plan.save_reference is not None:
             checks.append(await scoring.save_reference(scorer, plan.save_reference))
     finally:
-        close = getattr(scorer, "aclose", None)
-        if close is not None:
-            await close()
+        await close(scorer)
     return checks
 
 

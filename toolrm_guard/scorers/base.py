@@ -136,3 +136,10 @@ def fingerprint_of(scorer: Scorer) -> str | None:
     """Return what changes whenever a candidate may get another probability, if a scorer says."""
     found = getattr(scorer, "fingerprint", None)
     return found if isinstance(found, str) else None
+
+
+async def close(scorer: object) -> None:
+    """Close a scorer that holds something open, such as connections."""
+    aclose = getattr(scorer, "aclose", None)
+    if aclose is not None:
+        await aclose()

@@ -15,6 +15,7 @@ from toolrm_guard.scorers.base import (
     Scorer,
     ScoreRequest,
     ThresholdKind,
+    close,
     fingerprint_of,
 )
 from toolrm_guard.scorers.written_file import WrittenFile
@@ -104,6 +105,10 @@ class CalibratedScorer:
     ) -> list[list[Score]]:
         """Return the scores of the scorer inside."""
         return await self._scorer.score(requests, deadline)
+
+    async def aclose(self) -> None:
+        """Close the scorer inside."""
+        await close(self._scorer)
 
 
 def _check(file: ThresholdFile, scorer: Scorer, source: str) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
@@ -22,8 +23,17 @@ from toolrm_guard.errors import (
     ModelIntegrityError,
     ScorerTimeout,
 )
+from toolrm_guard.findings import Finding
 from toolrm_guard.scorers import resolve
-from toolrm_guard.scorers.base import Score, Scorer, ScoreRequest, ThresholdKind, fingerprint_of
+from toolrm_guard.scorers.base import (
+    Explainer,
+    Score,
+    Scorer,
+    ScoreRequest,
+    ThresholdKind,
+    close,
+    fingerprint_of,
+)
 from toolrm_guard.scorers.cascade_stats import CascadeStats
 from toolrm_guard.scorers.reward_map import Share
 from toolrm_guard.scorers.written_file import WrittenFile
@@ -40,7 +50,8 @@ class Band(WrittenFile):
     """Which decisions are escalated, and the evidence for it; `toolrm-guard cascade` writes it.
 
     Attributes:
-        below: A decision whose sureness is lower is escalated; 0 escalates none.
+        below: A decision whose sureness is lower is escalated; 0 escalates none, and 1 all but
+            those of full sureness.
         first: Name of the cheap scorer.
         second: Name of the costly one.
         first_fingerprint: Of its model; None if it has none.
@@ -51,7 +62,7 @@ class Band(WrittenFile):
         escalated: Share of these decisions that is escalated.
         accuracy: Share of right outcomes: a right turn passes, or a wrong one is held back.
         accuracy_first: The same if nothing is escalated.
-        accuracy_second: The same if everything is.
+        accuracy_second: The same with the widest band, 1, which escalates all but full sureness.
     """
 
     command = "toolrm-guard cascade"
@@ -146,6 +157,9 @@ class CascadeScorer:
         stricter = {kind: max(one.get(kind, 0.0), other.get(kind, 0.0)) for kind in kinds}
         self.thresholds: Mapping[ThresholdKind, float] = thresholds or stricter
         self._stats = CascadeStats()
+        self._judged_by_second: weakref.WeakValueDictionary[int, ScoreRequest] = (
+            weakref.WeakValueDictionary()
+        )
 
     @property
     def fingerprint(self) -> str | None:
@@ -185,6 +199,7 @@ class CascadeScorer:
                 better = await self._escalate([requests[index] for index in unsure], deadline)
                 for index, scores in zip(unsure, better, strict=True):
                     found[index] = scores
+                    self._judged_by_second[id(requests[index])] = requests[index]
             except CouldNotJudge as exc:
                 failure = exc
         second_ms = (time.perf_counter() - started) * 1e3
@@ -192,6 +207,24 @@ class CascadeScorer:
         if failure is not None and self._fallback == "unjudged":
             raise failure
         return found
+
+    def explain(self, request: ScoreRequest, index: int) -> tuple[Finding, ...]:
+        """Return what the scorer that judged a candidate has against it beyond its findings.
+
+        A second scorer that cannot say so leaves it to the first.
+        """
+        by_second = self._judged_by_second.get(id(request)) is request
+        for scorer in (self.second, self.first) if by_second else (self.first,):
+            if isinstance(scorer, Explainer) and (found := scorer.explain(request, index)):
+                return found
+        return ()
+
+    async def aclose(self) -> None:
+        """Close both scorers."""
+        try:
+            await close(self.first)
+        finally:
+            await close(self.second)
 
     async def _escalate(
         self, requests: Sequence[ScoreRequest], deadline: float | None

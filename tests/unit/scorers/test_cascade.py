@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolrm_guard import FakeScorer, Guard, Policy
+from toolrm_guard import FakeScorer, Guard, Policy, Rule
 from toolrm_guard.calls import Call, Candidate
 from toolrm_guard.errors import (
     ConfigurationError,
@@ -20,11 +20,13 @@ from toolrm_guard.errors import (
     ScorerTimeout,
     ScorerUnavailable,
 )
+from toolrm_guard.findings import Finding
 from toolrm_guard.messages import parse_messages
 from toolrm_guard.scorers import resolve
-from toolrm_guard.scorers.base import Score, ScoreRequest
+from toolrm_guard.scorers.base import Score, Scorer, ScoreRequest
 from toolrm_guard.scorers.cascade import Band, CascadeScorer, sureness
 from toolrm_guard.tools import ToolSet
+from toolrm_guard.validation import finding
 
 TOOLS = ToolSet.of(
     [
@@ -262,6 +264,66 @@ async def test_a_cancelled_review_cancels_the_second() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert ended == [True]
+
+
+# --- what else a scorer may do --------------------------------------------------------------------
+
+
+class Talking(FakeScorer):
+    """Says of a candidate which scorer it is, and whether it was closed."""
+
+    is_closed = False
+
+    def __init__(self, rate: Any, remark: str) -> None:
+        super().__init__(rate)
+        self.remark = remark
+
+    def explain(self, request: ScoreRequest, index: int) -> tuple[Finding, ...]:
+        return (finding("weak_evidence", self.remark),) if self.remark else ()
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+        if self.remark == "stuck":
+            raise OSError("stuck")
+
+
+def low(request: ScoreRequest) -> list[float]:
+    return [call.arguments["p"] for c in request.candidates for call in c.calls]
+
+
+@pytest.mark.parametrize(
+    ("second", "p", "said"),
+    [
+        (Talking(low, "second"), 0.4, "second"),
+        (Talking(low, "second"), 0.01, "first"),
+        (Talking(low, ""), 0.4, "first"),
+        (Costly(), 0.4, "first"),
+        (failing(ScorerUnavailable("down")), 0.4, "first"),
+    ],
+    ids=["escalated", "kept", "has nothing to say", "cannot say", "is away"],
+)
+async def test_a_draft_is_explained_by_the_scorer_that_judged_it(
+    second: Scorer, p: float, said: str
+) -> None:
+    policy = Policy(write=Rule(threshold=0.9))
+    guard = Guard(CascadeScorer(Talking(low, "first"), second, band=0.5), policy=policy)
+    review = await guard.areview("Save item 1.", TOOLS, asked(p).candidates)
+    assert review.decision == "correct"
+    assert [f.message for f in review.scores[0].findings if f.code == "weak_evidence"] == [said]
+
+
+async def test_what_neither_scorer_can_explain_is_left_to_the_findings() -> None:
+    cascade = CascadeScorer(cheap(), Costly(), band=0.5)
+    assert cascade.explain(asked(0.4), 0) == ()
+
+
+async def test_closing_closes_both_though_the_first_fails_to() -> None:
+    first, second = Talking(low, "stuck"), Talking(low, "")
+    with pytest.raises(OSError, match="stuck"):
+        await CascadeScorer(first, second, band=0.5).aclose()
+    assert first.is_closed
+    assert second.is_closed
+    await CascadeScorer(cheap(), Costly(), band=0.5).aclose()  # nothing to close
 
 
 # --- set-up ---------------------------------------------------------------------------------------
