@@ -61,7 +61,8 @@ class DiscCard(RewardMap):
 
     @property
     def fingerprint(self) -> str:
-        """Hash of everything that a probability depends on: the weights and the map."""
+        """Hash of everything that a probability depends on: the weights, the map, what is read."""
         weights = sorted(self.weights.items())
-        content = f"{self.base_sha256} {weights} {self.rewards} {self.probabilities}"
+        read = f"{self.max_tokens} {self.rewards} {self.probabilities}"
+        content = f"{self.base_sha256} {weights} {read}"
         return hashlib.sha256(content.encode()).hexdigest()

@@ -105,9 +105,11 @@ class VllmScorer:
             ConfigurationError: If an address or the folder is missing or wrong.
         """
         self._folder = Path(_given(folder, FOLDER_VARIABLE, "folder", "the model's folder"))
-        self.card = DiscCard.load(self._folder)
+        card = DiscCard.load(self._folder)
+        # What is read less of has other scores, and so another fingerprint.
+        longest = min(max_tokens or card.max_tokens, card.max_tokens)
+        self.card = card.model_copy(update={"max_tokens": longest})
         self.model = model or os.environ.get(MODEL_VARIABLE) or self._folder.resolve().name
-        self._max_tokens = min(max_tokens or self.card.max_tokens, self.card.max_tokens)
         self._has_own_tokenizer = tokenizer is None
         self._tokenizer_source = self._folder if tokenizer is None else tokenizer
         ca_file = os.environ.get(CA_VARIABLE)
@@ -133,7 +135,7 @@ class VllmScorer:
             VllmServer(
                 url,
                 model=self.model,
-                max_tokens=self._max_tokens,
+                max_tokens=self.card.max_tokens,
                 probes=self._probes,
                 connection=self._connection,
             )
@@ -156,7 +158,7 @@ class VllmScorer:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the weights and of the map to probability."""
+        """Hash of everything that a probability depends on."""
         return self.card.fingerprint
 
     @property
@@ -227,8 +229,8 @@ class VllmScorer:
         self, messages: Sequence[Message], tools: ToolSet, candidates: Sequence[Candidate]
     ) -> Group:
         with self._encoding:
-            tokens = self._loaded_tokens()
-            made = encode_decision(tokens, messages, tools, candidates, max_tokens=self._max_tokens)
+            tokens, limit = self._loaded_tokens(), self.card.max_tokens
+            made = encode_decision(tokens, messages, tools, candidates, max_tokens=limit)
         return Group(prompt=made.prompt, suffixes=made.suffixes)
 
     def _probes(self) -> list[Ids]:

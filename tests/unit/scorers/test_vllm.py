@@ -32,6 +32,7 @@ from toolrm_guard.errors import (
 )
 from toolrm_guard.prompt import END_OF_TURN, render_candidate, render_prompt
 from toolrm_guard.scorers import resolve
+from toolrm_guard.scorers.disc_card import DiscCard
 from toolrm_guard.scorers.vllm import VllmScorer
 from toolrm_guard.serving.batcher import BatchLimits
 
@@ -171,6 +172,14 @@ async def test_a_shorter_server_is_refused_unless_that_is_said(folder: Path) -> 
     assert all(len(ids) <= 1_024 for inputs in server.inputs for ids in inputs)
     with pytest.raises(PromptTooLong):
         await made.score([ask(RIGHT, text="new " * 1_000)], None)
+
+
+def test_what_is_read_less_of_has_another_fingerprint(folder: Path, tmp_path: Path) -> None:
+    whole = scorer(folder, FakeVllm()).fingerprint
+    assert scorer(folder, FakeVllm(), max_tokens=1_024).fingerprint != whole
+    assert scorer(folder, FakeVllm(), max_tokens=1 << 20).fingerprint == whole
+    shorter = unweighted_folder(tmp_path, max_tokens=1_024)
+    assert DiscCard.load(shorter).fingerprint != whole == DiscCard.load(folder).fingerprint
 
 
 async def test_a_server_that_ignores_the_activation_flag_is_refused(folder: Path) -> None:
