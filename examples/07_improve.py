@@ -15,6 +15,7 @@ Prints (other machines round other draws):
     seed 0: replay of 7 other reviews: 0 would change
     seed 0: holds: accuracy >= base (accuracy 1, base 1)
     seed 0: holds: false_block <= base + 0.05 (false_block 0, base 0)
+    seed 0: holds: unjudged <= 0.05 (unjudged 0)
     seed 0: gate passed
     seed 0: promoted: runs/improve/seed-0/models/current -> lite-1
     seed 0: 8 held-out tasks before: {'runs': 8, 'solved': 4, 'wrong_calls': 4}
@@ -45,7 +46,7 @@ from toolrm_guard.scorers.lite import LiteModel, LiteScorer
 from training import promotion, update_lite
 from training.lite_data import read_packs
 
-GATE = "accuracy>=base and false_block<=base+0.05"
+GATE = "accuracy>=base and false_block<=base+0.05 and unjudged<=0.05"
 ROUNDS = 2_000  # bootstrap samples
 
 
@@ -149,9 +150,10 @@ def replayed(store: Path, scorer: LiteScorer) -> Comparison:
     """Return what the scorer would change in a store."""
     with TraceStore(store) as traces:
         reviews = list(traces.reviews())
-        cases, _ = read_cases(reviews, traces.outcomes())
+        cases, unreadable = read_cases(reviews, traces.outcomes())
     old = [as_recorded(case) for case in cases]
-    return compare(cases, old, judge_again(cases, scorer, policy_of(reviews)))
+    new = judge_again(cases, scorer, policy_of(reviews))
+    return compare(cases, old, new, unreadable=[why for _, why in unreadable])
 
 
 def figures(runs: Sequence[Run]) -> dict[str, int]:

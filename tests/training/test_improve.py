@@ -4,6 +4,7 @@ import importlib.util
 import json
 import random
 from collections.abc import Sequence
+from math import nan
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,7 +14,9 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
+from toolrm_guard import FakeScorer, Guard, TraceStore
 from toolrm_guard.demo.tasks import ALL_TASKS
+from toolrm_guard.replay.gate import Gate
 from toolrm_guard.scorers.lite import LiteModel
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "07_improve.py"
@@ -88,11 +91,32 @@ def test_the_loop_runs_harvests_retrains_replays_and_says_before_and_after(
             assert not (folder / "models").exists()
 
 
+def test_a_candidate_that_cannot_judge_the_hard_reviews_is_not_promoted(
+    example: ModuleType, tmp_path: Path
+) -> None:
+    tools = [{"name": "save_note", "parameters": {"type": "object", "properties": {"n": {}}}}]
+    with TraceStore(tmp_path / "gate.db") as store:
+        guard = Guard(FakeScorer(lambda request: [0.9]), store=store)
+        for n in range(10):
+            call = {"name": "save_note", "args": {"n": n}, "id": f"c{n}"}
+            guard.review(f"Save {n}", tools, [{"tool_calls": [call]}], conversation_id=str(n))
+            guard.record_outcome(f"c{n}", ok=True, conversation_id=str(n))
+        assert store.flush()
+    known = FakeScorer(lambda request: [0.9])
+    patchy = FakeScorer(lambda request: [nan if "7" in request.messages[-1].text else 0.9])
+    verdicts = [
+        Gate.parse(example.GATE).check(example.replayed(tmp_path / "gate.db", scorer))
+        for scorer in (known, patchy)
+    ]
+    assert [verdict.passed for verdict in verdicts] == [True, False]
+    assert [line for line in verdicts[1].lines if line.startswith("fails")] == [
+        "fails: unjudged <= 0.05 (unjudged 0.1)"
+    ]
+
+
 def test_no_task_is_on_two_sides(example: ModuleType, tmp_path: Path) -> None:
     flags = ["--train", "3", "--gate", "2", "--held-out", "2", "--candidates", "2"]
     example.main([*flags, "--out", str(tmp_path)], model_for=lambda seed: SometimesRight(seed=seed))
-    from toolrm_guard import TraceStore
-
     asked: dict[str, set[str]] = {}
     for name in ("own", "gate", "before"):
         with TraceStore(tmp_path / "seed-0" / f"{name}.db") as store:
