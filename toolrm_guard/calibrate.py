@@ -8,6 +8,7 @@ from pathlib import Path
 
 from toolrm_guard import calibration, judged
 from toolrm_guard.errors import ConfigurationError, CouldNotJudge, StoreError
+from toolrm_guard.files import check_file, write_text
 from toolrm_guard.labelled import read_records
 from toolrm_guard.scorers import resolve
 from toolrm_guard.scorers.base import Scorer, ThresholdKind, fingerprint_of
@@ -34,6 +35,7 @@ def run_command(
     Raises:
         GuardError: If an input is bad, too little of it can be judged, or there is too little.
     """
+    check_file(out)
     if not 0.0 < rate < 1.0:
         raise ConfigurationError(f"--wrongly-blocked {rate:g} is not between 0 and 1, e.g. 0.05")
     judge_by = resolve(scorer)
@@ -54,7 +56,7 @@ def run_command(
         candidates=None if store is not None else candidates,
         evidence=evidence,
     )
-    out.write_text(json.dumps(file.model_dump(), indent=1) + "\n", encoding="utf-8")
+    write_text(out, json.dumps(file.model_dump(), indent=1) + "\n")
     print(render(file, judge_by, out))
     return 0
 

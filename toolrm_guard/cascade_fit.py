@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from toolrm_guard import blocking, judged
 from toolrm_guard.errors import ConfigurationError, CouldNotJudge
+from toolrm_guard.files import check_file, write_text
 from toolrm_guard.labelled import read_records
 from toolrm_guard.scorers import resolve
 from toolrm_guard.scorers.base import Score, Scorer, ScoreRequest, ThresholdKind, fingerprint_of
@@ -269,6 +270,7 @@ def run_command(
     Raises:
         GuardError: If an input is bad, or too little of it can be judged.
     """
+    check_file(out)
     for name, value in (("--escalate", escalate), ("--within", within)):
         if value is not None and not 0.0 <= value <= 1.0:
             raise ConfigurationError(f"{name} {value:g} is not between 0 and 1, e.g. 0.2")
@@ -302,7 +304,7 @@ def run_command(
         accuracy_first=points[0].accuracy,
         accuracy_second=points[-1].accuracy,
     )
-    out.write_text(json.dumps(band.model_dump(), indent=1) + "\n", encoding="utf-8")
+    write_text(out, json.dumps(band.model_dump(), indent=1) + "\n")
     print(render(rows, points, chosen, band, seed))
     print(f'use: CascadeScorer("{first}", "{second}", band="{out.name}")')
     return 0

@@ -1,4 +1,4 @@
-"""A file is there whole, or as it was before."""
+"""A file is there whole, or as it was before; and a place is tried before the work is done."""
 
 import os
 import secrets
@@ -13,26 +13,43 @@ from toolrm_guard.errors import ConfigurationError
 def whole(path: Path) -> Iterator[Path]:
     """Give a file to write to, which takes the path's place when the block ends well.
 
+    Nothing takes the place of a pipe or a device, such as /dev/stdout: it is given itself.
+
     Raises:
         ConfigurationError: If it cannot be written.
     """
-    partial: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        place = path.parent / f".{path.name}.{secrets.token_hex(8)}"
-        os.close(os.open(place, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less the umask
-        partial = place
+    if _is_special(path):
+        yield path
+        return
+    with _beside(path) as partial:
         yield partial
         with partial.open("rb") as written:
             os.fsync(written.fileno())
         partial.replace(path)
-    except OSError as exc:
-        raise ConfigurationError(
-            f"cannot write {str(path)!r}: {exc.strerror or exc}; give a file in a folder of yours"
-        ) from exc
-    finally:
-        if partial is not None:
-            partial.unlink(missing_ok=True)
+
+
+def check_place(path: Path) -> None:
+    """Make the folder that a file or folder is to stand in, and try whether it can be written.
+
+    Raises:
+        ConfigurationError: If it cannot.
+    """
+    with _beside(path):
+        pass
+
+
+def check_file(path: Path | None) -> None:
+    """Do what `check_place` does, for a file; None is no file, and nothing to check.
+
+    Raises:
+        ConfigurationError: If it cannot be written, or is a folder.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise ConfigurationError(f"cannot write {str(path)!r}: it is a folder; name a file")
+    if not _is_special(path):
+        check_place(path)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -43,3 +60,26 @@ def write_text(path: Path, text: str) -> None:
     """
     with whole(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _is_special(path: Path) -> bool:
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """Give an empty file next to a place; what is left of it at the end is removed."""
+    partial: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        place = path.parent / f".{path.name}.{secrets.token_hex(8)}"
+        os.close(os.open(place, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less the umask
+        partial = place
+        yield partial
+    except OSError as exc:
+        raise ConfigurationError(
+            f"cannot write {str(path)!r}: {exc.strerror or exc}; give a place in a folder of yours"
+        ) from exc
+    finally:
+        if partial is not None:
+            partial.unlink(missing_ok=True)

@@ -21,11 +21,13 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     from toolrm_guard import report
+    from toolrm_guard.files import check_file, write_text
 
+    check_file(arguments.json)
     with open_store(arguments.store) as store:
         figures = report.summarise(store.reviews(), store.outcomes())
     print(report.render(figures))
     if arguments.json is not None:
         text = json.dumps(report.to_json(figures), indent=1, sort_keys=True)
-        arguments.json.write_text(text + "\n", encoding="utf-8")
+        write_text(arguments.json, text + "\n")
     return 0

@@ -19,6 +19,7 @@ from toolrm_guard.embedded.chat_model import EmbeddedChatModel
 from toolrm_guard.embedded.sampler import EmbeddedSampler
 from toolrm_guard.embedded.weights import ensure_smollm2
 from toolrm_guard.errors import ConfigurationError
+from toolrm_guard.files import check_file, write_text
 from toolrm_guard.guard import Guard
 from toolrm_guard.store import TraceStore
 
@@ -46,8 +47,8 @@ def run_command(
         raise ConfigurationError(
             f"{str(path)!r} holds records already, and the demo counts its own; name a new file"
         )
-    for output in (path, *([json_file] if json_file else [])):
-        _check_writable(output)
+    for output in (path, json_file):
+        check_file(output)
     n = candidates or CANDIDATES
     console.print(
         f"{len(chosen)} tasks, each run bare and guarded (best of {n}, then correction) "
@@ -56,7 +57,7 @@ def run_command(
     result = _run_with_progress(console, chosen, path, seed=seed, n=n)
     _print(console, result)
     if json_file:
-        json_file.write_text(json.dumps(result.to_json(), indent=2) + "\n")
+        write_text(json_file, json.dumps(result.to_json(), indent=2) + "\n")
     return 0
 
 
@@ -142,14 +143,3 @@ def _spread(tasks: Sequence[Task], count: int | None) -> Sequence[Task]:
     if count is None or count >= len(tasks):
         return tasks
     return [tasks[index * len(tasks) // count] for index in range(count)]
-
-
-def _check_writable(path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a"):
-            pass
-    except OSError as exc:
-        raise ConfigurationError(
-            f"cannot write {str(path)!r} ({exc.strerror}); give a file in a folder of yours"
-        ) from exc

@@ -12,6 +12,7 @@ from typing import TextIO
 from toolrm_guard.doctor import place, scoring
 from toolrm_guard.doctor.check import Check
 from toolrm_guard.errors import GuardError
+from toolrm_guard.files import check_file
 from toolrm_guard.scorers.base import Scorer, close
 
 _COLOURS = {"ok": 32, "warn": 33, "fail": 31, "skip": 90}
@@ -87,7 +88,12 @@ def _skipped(cause: str, *names: str) -> list[Check]:
 
 
 def run_command(plan: Plan, *, as_json: bool) -> int:
-    """Examine and tell; return 1 if a check failed, else 0."""
+    """Examine and tell; return 1 if a check failed, else 0.
+
+    Raises:
+        ConfigurationError: If the rewards could not be written, before anything is examined.
+    """
+    check_file(plan.save_reference)
     checks = asyncio.run(examine(plan))
     passed = all(check.status != "fail" for check in checks)
     if as_json:

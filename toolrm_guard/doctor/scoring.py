@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from toolrm_guard.doctor.cases import CASES, digest
 from toolrm_guard.doctor.check import Check
 from toolrm_guard.errors import ConfigurationError, CouldNotJudge, GuardError
+from toolrm_guard.files import write_text
 from toolrm_guard.guard import Guard
 from toolrm_guard.policy import Policy
 from toolrm_guard.review import Review
@@ -202,9 +203,9 @@ async def save_reference(scorer: Scorer, path: Path) -> Check:
 
 def _written(scores: ReferenceScores, path: Path) -> Check:
     try:
-        path.write_text(scores.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    except OSError as exc:
-        return Check(name="reference", status="fail", message=f"{path}: {exc.strerror}")
+        write_text(path, scores.model_dump_json(indent=1) + "\n")
+    except ConfigurationError as exc:
+        return Check(name="reference", status="fail", message=str(exc))
     return Check(name="reference", status="ok", message=f"wrote {path}")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from toolrm_guard.errors import ConfigurationError
-from toolrm_guard.files import whole
+from toolrm_guard.files import check_place, whole
 from toolrm_guard.harvest.rows import Row
 from toolrm_guard.harvest.split import Side
 
@@ -47,8 +47,10 @@ def check(out: Path) -> None:
     """Refuse a place that cannot take a harvest, before the work is done.
 
     Raises:
-        ConfigurationError: If it is a folder where a file is to be, or holds something else.
+        ConfigurationError: If it is a folder where a file is to be, holds something else, or cannot
+            be written.
     """
+    check_place(out)
     if out.suffix == ".jsonl":
         if out.is_dir():
             raise ConfigurationError(f"{str(out)!r} is a folder; a name in .jsonl means a file")

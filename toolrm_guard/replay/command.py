@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolrm_guard.errors import ConfigurationError
-from toolrm_guard.files import write_text
+from toolrm_guard.files import check_file, write_text
 from toolrm_guard.page import visible
 from toolrm_guard.replay.cases import Case, Judged, as_recorded, judge_again, policy_of, read_cases
 from toolrm_guard.replay.comparison import Comparison, compare
@@ -52,6 +52,8 @@ def run_command(store: TraceStore, plan: Plan) -> int:
     Raises:
         GuardError: If the store is empty, a scorer cannot be loaded, or a file not be written.
     """
+    for file in (plan.json, plan.html):
+        check_file(file)
     reviews = list(store.reviews())
     if not reviews:
         raise ConfigurationError(f"{plan.name} holds no review, so there is nothing to replay")

@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from toolrm_guard.embedded.folder import place_folder
 from toolrm_guard.embedded.weights import quiet_transformers
 from toolrm_guard.errors import ConfigurationError, MissingExtraError, ModelIntegrityError
+from toolrm_guard.files import check_place
 from toolrm_guard.prompt import END_OF_TURN
 from toolrm_guard.scorers.disc_card import DiscCard
 from toolrm_guard.scorers.disc_folder import (
@@ -114,9 +115,9 @@ def export_disc(folder: str | Path, out: str | Path, *, base: str | Path | None 
     out = Path(out)
     if out.exists():
         raise ConfigurationError(f"{out} is there already; name a folder that is not")
+    check_place(out)
     disc = load_disc(folder, base=base)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
         place_folder(out, partial(_write_full, disc))
     except (OSError, SafetensorError) as exc:
         raise ConfigurationError(f"{out} could not be written: {exc}") from exc

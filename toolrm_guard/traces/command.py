@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from toolrm_guard.errors import ConfigurationError
-from toolrm_guard.files import write_text
+from toolrm_guard.files import check_file, write_text
 from toolrm_guard.records import OutcomeIndex, OutcomeRecord, ReviewRecord
 from toolrm_guard.redaction import DEFAULT
 from toolrm_guard.store import TraceStore
@@ -38,6 +38,7 @@ def export_html(store: TraceStore, conversation: str, file: Path, *, name: str) 
     Raises:
         ConfigurationError: If there is no such conversation, or the file cannot be written.
     """
+    check_file(file)
     found = list(store.reviews(conversation))
     if not found:
         raise ConfigurationError(
@@ -57,6 +58,8 @@ def export_parquet(store: TraceStore, asked: Filter, file: Path) -> int:
         ConfigurationError: If the file cannot be written.
     """
     from toolrm_guard.traces.parquet import write_parquet
+
+    check_file(file)
 
     def reviews() -> Iterable[ReviewRecord]:
         if asked.limit is not None:

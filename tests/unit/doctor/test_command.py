@@ -200,7 +200,8 @@ def test_a_reference_of_other_cases_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_reference_that_cannot_be_written_fails(tmp_path: Path) -> None:
-    path = tmp_path / "no" / "such" / "folder.json"
+    (tmp_path / "file").write_text("")
+    path = tmp_path / "file" / "folder.json"
     plan = Plan(scorer=lambda: FakeScorer(knowing), reviews=1, save_reference=path)
     last = [check for check in asyncio.run(examine(plan)) if check.name == "reference"][-1]
     assert last.status == "fail"

@@ -87,7 +87,7 @@ def test_the_command_exports_once_and_never_over_something(
 def test_an_export_that_cannot_be_written_leaves_nothing(tiny: Path, tmp_path: Path) -> None:
     sealed(tiny)
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigurationError, match="could not be written"):
+    with pytest.raises(ConfigurationError, match="cannot write"):
         export_disc(tiny, tmp_path / "file" / "out")
 
 
