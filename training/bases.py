@@ -55,7 +55,6 @@ class Base:
 
     def classifier(self, recipe: Recipe) -> Any:
         """Return the model with a fresh head of one output."""
-        torch.manual_seed(recipe.seed)
         with suppress_seqcls_warning():
             return self._load(AutoModelForSequenceClassification, recipe, num_labels=1)
 
@@ -118,6 +117,7 @@ class Base:
         return texts
 
     def _load(self, kind: Any, recipe: Recipe, **settings: Any) -> Any:
+        torch.manual_seed(recipe.seed)  # a fresh head is drawn now, and adapters right after
         # A full fine-tune keeps fp32 masters: updates of 1e-6 vanish in bf16's 8 bits.
         low = recipe.precision == "bf16" and recipe.lora is not None
         dtype = torch.bfloat16 if low else torch.float32

@@ -99,16 +99,6 @@ def test_both_stages_move_the_weights_and_the_card_says_what_was_reached(
     assert (model / "adapter_model.safetensors").exists()
 
 
-def test_the_same_seed_gives_the_same_weights(
-    recipe: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(train_critic, "right_choice", by_length)
-    one, other = (train(recipe(form=""), tmp_path / name) for name in "ab")
-    assert (one / "adapter_model.safetensors").read_bytes() == (
-        other / "adapter_model.safetensors"
-    ).read_bytes()
-
-
 def test_only_a_parseable_right_choice_is_rewarded() -> None:
     answers = [
         "<evaluation>a</evaluation><choice>1</choice>",

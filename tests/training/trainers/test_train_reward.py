@@ -1,10 +1,6 @@
 """Runs of two to four steps on a tiny base: weights, resuming, the folder, and what is refused."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,12 +19,11 @@ from tests.training.trainers.tiny import (
     tiny_base,
     trainer,
 )
-from toolrm_guard.scorers.disc_card import DiscCard
 from toolrm_guard.scorers.disc_model import load_disc
 from training import train_reward
 from training.bases import BaseModelError
 from training.recipes import RecipeError, load_recipe
-from training.run_folder import RunFolder, RunFolderError, TrainingDiverged
+from training.run_folder import RunFolder, RunFolderError
 from training.tables import DatasetError
 
 pytestmark = WARNINGS
@@ -92,75 +87,6 @@ def test_every_weight_is_trained_without_adapters(
         if "embed" not in name
     )
     assert load_disc(model).encode.end == 2
-
-
-def test_the_same_seed_gives_the_same_weights(recipe: Callable[..., Path], tmp_path: Path) -> None:
-    one, other = (train(recipe(), tmp_path / name) for name in "ab")
-    assert (one / "adapter_model.safetensors").read_bytes() == (
-        other / "adapter_model.safetensors"
-    ).read_bytes()
-    assert DiscCard.load(one) == DiscCard.load(other)
-
-
-_KILLED = """
-import os, signal, sys
-from pathlib import Path
-from transformers import TrainerCallback
-from training import run_folder, train_reward
-
-class Kill(run_folder.Watch):
-    def on_save(self, args, state, control, **_):
-        if state.global_step == 2:
-            # Half of what the next checkpoint would be, and then no chance to say good-bye.
-            (Path(args.output_dir) / "checkpoint-3").mkdir()
-            (Path(args.output_dir) / "checkpoint-3" / "optimizer.pt").write_bytes(b"half")
-            os.kill(os.getpid(), signal.SIGKILL)
-
-train_reward.Watch = Kill
-train_reward.main(sys.argv[1:])
-"""
-
-
-def test_a_killed_run_goes_on_to_the_same_weights(
-    recipe: Callable[..., Path], tmp_path: Path
-) -> None:
-    path, data = recipe(steps=4), pairs_file(tmp_path / "pairs.jsonl")
-    whole = train(path, tmp_path / "whole", data)
-    command = ["--recipe", str(path), "--data", str(data), "--out", str(tmp_path / "killed")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", _KILLED, *command],
-        check=False, capture_output=True, env=environment,
-    )  # fmt: skip
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
-    assert not (tmp_path / "killed/model").exists()
-    resumed = train(path, tmp_path / "killed", data)
-    for name, weight in load_file(whole / "adapter_model.safetensors").items():
-        assert torch.equal(weight, load_file(resumed / "adapter_model.safetensors")[name]), name
-    state = json.loads(
-        (tmp_path / "killed/checkpoints/checkpoint-4/trainer_state.json").read_text()
-    )
-    assert state["global_step"] == 4
-
-
-def test_a_loss_that_becomes_nan_stops_the_run_and_keeps_the_last_checkpoint(
-    recipe: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Poison(train_reward.Watch):
-        def on_step_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-            super().on_step_begin(args, state, control)
-            if state.global_step == 2:
-                with torch.no_grad():
-                    given["model"].score.weight.fill_(torch.nan)
-
-    monkeypatch.setattr(train_reward, "Watch", Poison)
-    with pytest.raises(TrainingDiverged, match=r"step 3: .*checkpoint-2.*learning_rate"):
-        train(recipe(steps=4), tmp_path / "run")
-    kept = sorted(path.name for path in (tmp_path / "run/checkpoints").glob("checkpoint-*"))
-    assert kept == ["checkpoint-1", "checkpoint-2"]
-    state = load_file(tmp_path / "run/checkpoints/checkpoint-2/adapter_model.safetensors")
-    assert all(bool(torch.isfinite(weight).all()) for weight in state.values())
-    assert not (tmp_path / "run/model").exists()
 
 
 @pytest.mark.parametrize("name", ["fsdp_8gpu", "deepspeed_zero2_8gpu"])
