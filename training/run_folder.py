@@ -61,7 +61,8 @@ class RunFolder:
 
         Raises:
             RunFolderError: If the folder holds checkpoints of a run with another recipe, data or
-                base; those of one must not be continued as the other.
+                base; those of one must not be continued as the other. Only where the learning rate
+                is constant may a run be lengthened, or cut short: its steps so far are the same.
         """
         path = self.path / RUN_FILE
         known = {
@@ -81,7 +82,7 @@ class RunFolder:
                 "choose another --out"
             ) from exc
         for key in {**known, **written}:
-            if known.get(key) != written.get(key):
+            if _steps_aside(known.get(key)) != _steps_aside(written.get(key)):
                 raise RunFolderError(
                     f"{self.path} holds the checkpoint of another run: {key} was "
                     f"{_short(written.get(key))} and is {_short(known.get(key))} now; choose "
@@ -201,6 +202,16 @@ def write_model(folder: Path, build: Callable[[Path], None]) -> None:
     build(beside)
     shutil.rmtree(folder, ignore_errors=True)
     beside.rename(folder)
+
+
+def _steps_aside(value: Any) -> Any:
+    """Return a recipe without the length of its run, where that length changes no step of it."""
+    if not isinstance(value, Mapping) or "optimiser" not in value:
+        return value
+    optimiser = dict(value["optimiser"])
+    if optimiser.get("schedule") == "constant":
+        optimiser = {k: v for k, v in optimiser.items() if k not in ("max_steps", "epochs")}
+    return {**value, "optimiser": optimiser}
 
 
 def _step_of(folder: Path) -> int:

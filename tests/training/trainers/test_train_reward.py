@@ -197,6 +197,29 @@ def test_a_folder_in_which_no_step_was_made_takes_another_recipe(
         folder.claim(loaded, "train_reward", data="c", base="b")
 
 
+@pytest.mark.parametrize(("schedule", "may"), [("constant", True), ("cosine", False)])
+def test_only_a_constant_rate_lets_a_run_be_lengthened_or_cut_short(
+    recipe: Callable[..., Path], tmp_path: Path, schedule: str, may: bool
+) -> None:
+    folder = RunFolder(path=tmp_path / "run")
+    loaded = load_recipe(train_reward.DiscRecipe, recipe())
+    first = _optimised(loaded, schedule=schedule, max_steps=60)
+    folder.claim(first, "train_reward", data="a", base="b")
+    (folder.checkpoints / "checkpoint-1").mkdir(parents=True)
+    shorter = _optimised(first, max_steps=30)
+    if may:
+        folder.claim(shorter, "train_reward", data="a", base="b")
+    else:
+        with pytest.raises(RunFolderError, match="recipe was"):
+            folder.claim(shorter, "train_reward", data="a", base="b")
+    with pytest.raises(RunFolderError, match="recipe was"):
+        folder.claim(_optimised(first, learning_rate=0.5), "train_reward", data="a", base="b")
+
+
+def _optimised(recipe: train_reward.DiscRecipe, **changes: Any) -> train_reward.DiscRecipe:
+    return recipe.model_copy(update={"optimiser": recipe.optimiser.model_copy(update=changes)})
+
+
 def test_an_unknown_key_of_a_recipe_is_an_error(recipe: Callable[..., Path]) -> None:
     with pytest.raises(RecipeError, match=r"optimiser\.lr: Extra inputs"):
         load_recipe(train_reward.DiscRecipe, recipe(), ["optimiser.lr=1e-3"])
