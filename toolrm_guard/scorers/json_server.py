@@ -135,6 +135,8 @@ class JsonServer:
         self._context = connection.context() if self.url.startswith("https:") else False
         self._remedy = remedy
         self._max_connections = max_connections
+        self.breaks = 0
+        """Connections that ended amid a request; what answered the second try may be another."""
         self._client: httpx.AsyncClient | None = None
         self._forgotten: weakref.finalize[..., JsonServer] | None = None
         _made.add(self)
@@ -194,6 +196,7 @@ class JsonServer:
         try:
             return await self._read(client, request)
         except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            self.breaks += 1
             return await self._read(client, request)
 
     async def _read(self, client: httpx.AsyncClient, request: httpx.Request) -> tuple[int, bytes]:

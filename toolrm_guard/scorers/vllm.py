@@ -55,8 +55,9 @@ _PROBES = ("Yes.", "No, I can't.", "It is 7 degrees in Oslo.", "delete_all({})")
 class VllmScorer:
     """The reward of each candidate from a fleet of vLLM servers.
 
-    Making one reads `disc.json` and nothing else. At the first review, and whenever a server
-    failed, it is made sure that the server serves this model, long enough, and gives raw logits.
+    Making one reads `disc.json` and nothing else. At the first review, and whenever a server was
+    lost or silent, it is made sure that the server serves this model, long enough, gives raw
+    logits, and still has the weights that it had at first.
     """
 
     name = "vllm"

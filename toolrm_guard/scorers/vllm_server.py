@@ -6,6 +6,7 @@ the raw logit (the default squeezes it through a sigmoid, in which strong reward
 
 import asyncio
 import math
+import time
 from collections.abc import Callable, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from toolrm_guard.errors import InvalidScore, ScorerRefused, ScorerUnavailable
 from toolrm_guard.scorers.json_server import Connection, JsonServer, ServerLost
 from toolrm_guard.serving.groups import Group, Ids
+
+RESTART_S = 10.0
+"""No vLLM starts faster; after a longer silence another may have come in the place of the first."""
 
 
 class _Reply(BaseModel):
@@ -69,20 +73,27 @@ class VllmServer:
         self._probes = probes
         self._checking = asyncio.Lock()
         self._checked = False
+        self._heard_at = -math.inf
+        self._known: list[float] | None = None
+        """The rewards of the probes when they were first asked for."""
 
     async def send(self, groups: Sequence[Group]) -> list[list[float]]:
         """Return one reward per candidate; what is not a number comes as NaN.
 
-        A server that was lost is checked again before it is believed: another may have taken its
-        place. One that fails but stays is not: it names its model in every answer.
+        A server that was lost, broke a connection, or was silent for as long as a restart takes is
+        checked again before it is believed: another may have taken its place, with other weights
+        under the same name. One that fails but stays is not.
 
         Raises:
             ScorerUnavailable: If it cannot be reached, fails, or is another model.
             ScorerRefused: If it refuses the request, or does not serve what was trained.
             InvalidScore: If it answers in another form.
         """
+        if time.monotonic() - self._heard_at > RESTART_S:
+            self._checked = False
         if not self._checked:
             await self.check()
+        breaks = self._server.breaks
         inputs = [group.prompt + suffix for group in groups for suffix in group.suffixes]
         try:
             rewards = iter(await self._classify(inputs))
@@ -92,6 +103,9 @@ class VllmServer:
         except ScorerRefused:
             await self._check_model()  # if another model stands here now, that is the reason
             raise
+        if self._server.breaks != breaks:
+            self._checked = False
+            await self.check()
         return [[next(rewards) for _ in group.suffixes] for group in groups]
 
     async def check(self) -> None:
@@ -104,7 +118,7 @@ class VllmServer:
             if self._checked:
                 return
             await self._check_model()
-            await self._check_activation()
+            await self._check_rewards()
             self._checked = True
 
     async def aclose(self) -> None:
@@ -127,12 +141,23 @@ class VllmServer:
                 f"the scorer with max_tokens={found.max_model_len}"
             )
 
-    async def _check_activation(self) -> None:
+    async def _check_rewards(self) -> None:
         probes = self._probes()
         raw = await self._classify(probes)
-        squeezed = await self._classify(probes, use_activation=True)
         if not all(map(math.isfinite, raw)):
             raise InvalidScore(f"{self.url} answers {raw} to short inputs; its weights are damaged")
+        if self._known is None:
+            await self._check_activation(probes, raw)
+            self._known = raw
+        elif not all(map(_is_alike, raw, self._known)):
+            raise ScorerUnavailable(
+                f"{self.url} serves other weights as {self._model!r} than it did: rewards of short "
+                f"inputs are {raw} and were {self._known}; make the scorer again, with the folder "
+                "of what is served now"
+            )
+
+    async def _check_activation(self, probes: Sequence[Ids], raw: Sequence[float]) -> None:
+        squeezed = await self._classify(probes, use_activation=True)
         # A model without an activation answers the same twice, but hardly always inside (0, 1).
         ignores = raw == squeezed and all(0.0 < reward < 1.0 for reward in raw)
         if ignores:
@@ -147,6 +172,7 @@ class VllmServer:
     ) -> list[float]:
         body = {"model": self._model, "input": inputs, "use_activation": use_activation}
         reply = await self._server.ask("POST", "/classify", body, _Classes)
+        self._heard_at = time.monotonic()
         if reply.model != self._model:
             raise ScorerUnavailable(
                 f"{self.url} was asked for {self._model!r}, and {reply.model!r} answered"
@@ -161,6 +187,11 @@ class VllmServer:
                 "one"
             )
         return [math.nan if row.probs[0] is None else row.probs[0] for row in reply.data]
+
+
+def _is_alike(reward: float, known: float) -> bool:
+    """Tell whether one model may have given both: BF16 moves a reward by up to about 0.2."""
+    return math.isclose(reward, known, rel_tol=0.05, abs_tol=0.25)
 
 
 def _remedy(status: int) -> str:

@@ -31,7 +31,7 @@ from toolrm_guard.errors import (
     ScorerUnavailable,
 )
 from toolrm_guard.prompt import END_OF_TURN, render_candidate, render_prompt
-from toolrm_guard.scorers import resolve
+from toolrm_guard.scorers import resolve, vllm_server
 from toolrm_guard.scorers.disc_card import DiscCard
 from toolrm_guard.scorers.vllm import VllmScorer
 from toolrm_guard.serving.batcher import BatchLimits
@@ -390,6 +390,56 @@ async def test_a_server_that_was_lost_is_checked_before_it_is_believed_again(
     server.is_lost, server.max_model_len = False, 1_024
     with pytest.raises(ScorerRefused, match="--max-model-len"):
         await made.score([ask(WRONG)], None)
+
+
+class Reloaded(FakeVllm):
+    """May have other weights, end a connection, or be away for one request."""
+
+    shift = 0.0
+    once: Exception | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        error, self.once = self.once, None
+        if error is not None:
+            raise error
+        return await super().handle_async_request(request)
+
+    def classify(self, body: Mapping[str, Any]) -> httpx.Response:
+        reply = json.loads(super().classify(body).content)
+        for row in reply["data"]:
+            row["probs"] = [value + self.shift for value in row["probs"]]
+        return httpx.Response(200, json=reply)
+
+
+@pytest.mark.parametrize("noticed_by", ["a lost server", "a broken connection", "silence"])
+async def test_other_weights_under_the_same_name_are_not_believed(
+    folder: Path, noticed_by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Reloaded()
+    made = scorer(folder, server)
+    [[before]] = await made.score([ask(RIGHT)], None)
+    if noticed_by == "a lost server":
+        server.once = httpx.ConnectError("connection refused")
+        with pytest.raises(ScorerUnavailable, match="cannot be reached"):
+            await made.score([ask(WRONG)], None)
+    elif noticed_by == "a broken connection":
+        server.once = httpx.RemoteProtocolError("server disconnected")
+    else:
+        monkeypatch.setattr(vllm_server, "RESTART_S", 0.0)
+    server.shift = 1.0
+    with pytest.raises(ScorerUnavailable, match="serves other weights as 'my-disc' than it did"):
+        await made.score([ask(WRONG)], None)
+    server.shift = 0.1  # the same weights in BF16
+    [[after]] = await made.score([ask(TEXT)], None)
+    assert after.reward != before.reward
+
+
+async def test_a_server_that_answers_on_is_not_checked_again(folder: Path) -> None:
+    server = Reloaded()
+    made = scorer(folder, server)
+    for candidate in (RIGHT, WRONG, TEXT):
+        await made.score([ask(candidate)], None)
+    assert [request.url.path for request in server.requests].count("/v1/models") == 1
 
 
 class Slow(FakeVllm):
