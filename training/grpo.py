@@ -35,8 +35,16 @@ class Rollouts(Section):
     vllm_memory: float = Field(default=0.3, gt=0, lt=1)
 
 
-def grpo_settings(recipe: Recipe, rollouts: Rollouts, folder: RunFolder) -> GRPOConfig:
+def grpo_settings(
+    recipe: Recipe, rollouts: Rollouts, folder: RunFolder, *, skip_cut: bool = False
+) -> GRPOConfig:
     """Return TRL's settings; `optimiser.batch` counts prompts, `micro_batch` rollouts.
+
+    Args:
+        recipe: What is trained, and how.
+        rollouts: How it is sampled.
+        folder: Where the run is kept.
+        skip_cut: Whether responses that do not end are left out of the loss.
 
     Raises:
         RecipeError: If the rollouts of a step do not divide into micro-batches.
@@ -57,6 +65,7 @@ def grpo_settings(recipe: Recipe, rollouts: Rollouts, folder: RunFolder) -> GRPO
         max_completion_length=rollouts.max_tokens,
         temperature=rollouts.temperature,
         beta=0.0,
+        mask_truncated_completions=skip_cut,
         use_vllm=_use_vllm(rollouts),
         vllm_gpu_memory_utilization=rollouts.vllm_memory,
     )

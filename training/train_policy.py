@@ -129,7 +129,8 @@ def run(recipe: PolicyRecipe, data: Path, folder: RunFolder, command: str) -> No
     reward = PolicyReward(make_judge(recipe.reward))
     model = base.language_model(recipe)
     folder.claim(recipe, "train_policy", data=sides.digest, base=fingerprint(model))
-    settings = grpo_settings(recipe, recipe.rollouts, folder)
+    # Under a grammar what was cut off cannot be written down, so it cannot be trained on.
+    settings = grpo_settings(recipe, recipe.rollouts, folder, skip_cut=recipe.prompt == "embedded")
     if recipe.lora is not None:
         model = get_peft_model(model, lora_config(model, recipe.lora, base.name, "CAUSAL_LM"))
     console.print(say_cost([task.tokens for task in train], recipe, recipe.rollouts))

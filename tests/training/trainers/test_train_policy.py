@@ -4,12 +4,14 @@ import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoTokenizer, LlamaForCausalLM
 
 from tests.support.disc import disc_folder
 from tests.training.trainers.tiny import (
@@ -28,6 +30,7 @@ from toolrm_guard.scorers.base import ScoreRequest
 from toolrm_guard.scorers.disc_model import load_disc
 from training import constrained, policy_rewards, train_policy
 from training.bases import BaseModelError
+from training.constrained import ConstrainedRollouts
 from training.policy_rewards import PolicyReward, RewardModel, make_judge, written_turn
 from training.recipes import RecipeError, load_recipe
 from training.tables import DatasetError
@@ -93,6 +96,27 @@ def test_two_steps_move_the_weights_and_the_card_compares_before_and_after(
     card = (model / "MODEL_CARD.md").read_text()
     for part in ("the command", "Before, 2 held-out prompts", "After", "rule score"):
         assert part in card
+
+
+def test_a_call_that_was_cut_off_does_not_end_so_that_it_is_left_out_of_the_loss(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands for it is no text that the policy wrote."""
+    monkeypatch.setattr(constrained, "EmbeddedSampler", partial(EmbeddedSampler, call_bias=20.0))
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    trainer = SimpleNamespace(
+        model=LlamaForCausalLM.from_pretrained(base), state=SimpleNamespace(global_step=0)
+    )
+    request = policy_rewards.request_of(MESSAGES, OFFERED)
+    drawn = {
+        limit: ConstrainedRollouts({"x": request}, tokenizer, seed=0, max_tokens=limit)(
+            ["x"] * 2, trainer
+        )["completion_ids"]
+        for limit in (10, 400)
+    }
+    end = tokenizer.convert_tokens_to_ids(END_OF_TURN)
+    assert all(ids[-1] != end for ids in drawn[10])
+    assert any(ids[-1] == end for ids in drawn[400])
 
 
 def test_a_reward_model_that_is_away_stops_the_run_and_is_no_low_reward(
