@@ -6,7 +6,9 @@
 
 Says whether a Disc is worth its milliseconds where `lite` costs one. The stack is a logistic
 regression on the two margins, without intercept, fitted on four fifths of the prompts and applied
-to the rest: `lite` has seen the training packs, so its margins there would flatter it.
+to the rest: `lite` has seen the training packs, so its margins there would flatter it. With
+`--unsure M` the Disc reads only the pairs on which the rewards of `lite` differ by less than M, as
+in a cascade, and the last line says what that makes of all pairs.
 """
 
 import argparse
@@ -14,10 +16,12 @@ import random
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.progress import track
 from sklearn.linear_model import LogisticRegression
 
 from toolrm_guard.calls import Candidate
@@ -44,17 +48,24 @@ def main(argv: Sequence[str] | None = None) -> None:
         records = {record.id: record for record in read_records(args.records)}
         disc = load_disc(args.model)
         decisions = decisions_of(sampled(pairs, args.prompts, args.seed), records)
-        rows, kept = encode(decisions, disc.encode, args.max_tokens, skip_long=True)
+        margins = lite_margins(decisions)
+        asked = unsure(decisions, margins, args.unsure)
+        rows, kept = encode(asked, disc.encode, args.max_tokens, skip_long=True)
     except GuardError as exc:
         sys.exit(f"training.evaluate_disc: {exc}")
     judged = sum(len(decision.pairs) for decision in kept)
     console.print(f"{judged} of {len(pairs)} pairs, {len(kept)} prompts")
-    rewards = rewards_of(read_packed(disc.model), rows)
+    model = read_packed(disc.model)
+    shown = track(rows, "scoring", console=console)
+    rewards = [own for row in shown for own in rewards_of(model, [row])]
     by_disc = np.array(
         [own[a] - own[b] for d, own in zip(kept, rewards, strict=True) for a, b in d.pairs]
     )
     by_lite = lite_margins(kept)
-    print(table(by_lite, by_disc, [d.key for d in kept for _ in d.pairs], _values_only(kept)))
+    prompts = [d.key for d in kept for _ in d.pairs]
+    print(table(by_lite, by_disc, prompts, _values_only(kept)))
+    if args.unsure is not None:
+        print(whole(margins, by_lite, stacked(by_lite, by_disc, prompts)))
 
 
 def sampled(pairs: Sequence[LabelledPair], prompts: int | None, seed: int) -> list[LabelledPair]:
@@ -96,6 +107,36 @@ def decisions_of(
             )
         )  # fmt: skip
     return decisions
+
+
+def unsure(decisions: Sequence[Decision], margins: Floats, limit: float | None) -> list[Decision]:
+    """Return the pairs whose margins (pairs,) are below a limit, with their candidates alone."""
+    if limit is None:
+        return list(decisions)
+    kept = []
+    margin = iter(margins)
+    for decision in decisions:
+        pairs = [pair for pair in decision.pairs if abs(next(margin)) < limit]
+        sides = sorted({side for pair in pairs for side in pair})
+        if not pairs:
+            continue
+        shown = tuple(decision.request.candidates[side] for side in sides)
+        kept.append(
+            replace(
+                decision,
+                request=replace(decision.request, candidates=shown),
+                right=tuple(decision.right[side] for side in sides),
+                pairs=tuple((sides.index(a), sides.index(b)) for a, b in pairs),
+            )
+        )
+    return kept
+
+
+def whole(margins: Floats, by_lite: Floats, by_stack: Floats) -> str:
+    """Return what `lite` reaches on all pairs, and with a stack on those that were read."""
+    pairs, lite = len(margins), int((margins > 0).sum())
+    both = lite - int((by_lite > 0).sum()) + int((by_stack > 0).sum())
+    return f"of {pairs} pairs lite has {lite / pairs:.3f} right, with the stack {both / pairs:.3f}"
 
 
 def lite_margins(decisions: Sequence[Decision]) -> Floats:
@@ -169,6 +210,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--records", type=Path, required=True, help="records they refer to")
     parser.add_argument("--prompts", type=int, help="a random sample of so many; default: all")
     parser.add_argument("--max-tokens", type=int, default=2048, help="longer prompts are left out")
+    parser.add_argument("--unsure", type=float, help="only pairs closer than this to lite")
     parser.add_argument("--seed", type=int, default=0)
     return parser
 

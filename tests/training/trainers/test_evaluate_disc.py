@@ -50,6 +50,26 @@ def test_lite_the_disc_and_the_stack_stand_side_by_side(
     assert shown[-1] == "10 pairs of 5 prompts"
 
 
+def test_pairs_that_lite_is_sure_of_are_not_read_but_counted(
+    files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs, records = files
+    arguments = ["--model", str(disc_folder()), "--pairs", str(pairs), "--records", str(records)]
+    decisions = evaluate_disc.decisions_of(
+        evaluate_disc.read_pairs(pairs),
+        {record.id: record for record in evaluate_disc.read_records(records)},
+    )
+    margins = evaluate_disc.lite_margins(decisions)
+    limit = float(np.median(np.abs(margins)))
+    close = int((np.abs(margins) < limit).sum())
+    assert 0 < close < 20
+    kept = evaluate_disc.unsure(decisions, margins, limit)
+    assert np.abs(evaluate_disc.lite_margins(kept)).max() < limit
+    assert sum(len(decision.pairs) for decision in kept) == close
+    evaluate_disc.main([*arguments, "--unsure", str(limit)])
+    assert capsys.readouterr().out.splitlines()[-1].startswith("of 20 pairs lite has 1.000 right")
+
+
 def test_a_stack_leans_on_the_margin_that_tells_and_never_on_its_own_prompt() -> None:
     random = np.random.default_rng(0)
     prompts = [str(n) for n in range(200)]
