@@ -9,12 +9,13 @@ r"""Train a tool-using policy with a ToolRM as its reward: GRPO on unlabelled pr
 The labels of the data are not used in training. Rollouts of one prompt are compared in pairs by
 ToolRM-Gen (winner 1, loser 0), or scored by Disc or Lite. Held-out prompts are answered before and
 after, and the answers judged by the reward and by the labels: where the first rises and the second
-does not, the policy has learned what the reward model likes and not what is right.
+does not, the policy has learned what the reward model likes and not what is right. OUT/before.json
+and OUT/after.json hold the answers.
 """
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -89,24 +90,54 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reached:
-    """What a policy reaches on held-out prompts, (prompts,) each, a mean over its answers."""
+class Answer:
+    """An answer to a held-out prompt, and how it is judged.
 
-    reward: list[float]
-    accuracy: list[float]
-    silent: list[float]
-    words: list[float]
+    Attributes:
+        text: As the policy writes it; empty for one that cannot be read.
+        reward: By the reward model.
+        score: By the labels: the rule score against the best reference.
+        calls: How many it makes.
+    """
+
+    text: str
+    reward: float
+    score: float
+    calls: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """What a policy reaches on held-out prompts: its answers to each of them."""
+
+    answers: list[list[Answer]]
 
     def line(self, keys: Sequence[str]) -> str:
         """Return the numbers with intervals over prompts."""
         shown = []
-        for name, values in (
-            ("reward", self.reward), ("rule score", self.accuracy),
-            ("without a call", self.silent), ("characters", self.words),
-        ):  # fmt: skip
-            low, high = interval(np.array(values), keys)
-            shown.append(f"{name} {np.mean(values):.3f} ({low:.3f} to {high:.3f})")
+        for name, of in _NUMBERS.items():
+            values = np.array([np.mean([of(answer) for answer in own]) for own in self.answers])
+            low, high = interval(values, keys)
+            shown.append(f"{name} {values.mean():.3f} ({low:.3f} to {high:.3f})")
         return "; ".join(shown)
+
+    def write(self, path: Path) -> None:
+        """Write the answers, for whoever wants to see what earns the reward."""
+        write_whole(path, json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> "Reached":
+        """Return what `write` wrote."""
+        rows = json.loads(path.read_text(encoding="utf-8"))["answers"]
+        return cls(answers=[[Answer(**answer) for answer in own] for own in rows])
+
+
+_NUMBERS: dict[str, Callable[[Answer], float]] = {
+    "reward": lambda answer: answer.reward,
+    "rule score": lambda answer: answer.score,
+    "without a call": lambda answer: float(bool(answer.text) and not answer.calls),
+    "characters": lambda answer: float(len(answer.text)),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -150,6 +181,7 @@ def run(recipe: PolicyRecipe, data: Path, folder: RunFolder, command: str) -> No
     if not trainer.is_world_process_zero():
         return
     after = evaluate(trainer.model, base, recipe, held, reward)
+    after.write(folder.path / "after.json")
     keys = [task.key for task in held]
 
     def build(path: Path) -> None:
@@ -215,16 +247,11 @@ def evaluate(
 ) -> Reached:
     """Return what a policy reaches, sampled as in training, with the same luck every time."""
     model.eval()
-    answers = _answers(model, base, recipe, held)
-    rewards, right, silent, words = [], [], [], []
-    for task, turns in zip(held, answers, strict=True):
-        rewards.append(float(np.mean(reward.judge(task.request, turns))))
-        right.append(float(np.mean([_score(task, turn) for turn in turns])))
-        silent.append(float(np.mean([turn is not None and not turn.calls for turn in turns])))
-        words.append(
-            float(np.mean([0 if turn is None else len(render_candidate(turn)) for turn in turns]))
-        )
-    return Reached(reward=rewards, accuracy=right, silent=silent, words=words)
+    found = []
+    for task, turns in zip(held, _answers(model, base, recipe, held), strict=True):
+        rewards = reward.judge(task.request, turns)
+        found.append([_judged(task, *pair) for pair in zip(turns, rewards, strict=True)])
+    return Reached(answers=found)
 
 
 def _answers(
@@ -253,11 +280,15 @@ def _answers(
     ]
 
 
-def _score(task: Task, turn: Candidate | None) -> float:
-    """Return the rule score against the best reference; 0 for what cannot be read."""
-    if turn is None or not task.references:
-        return 0.0
-    return max(rule_score(reference.calls, turn.calls) for reference in task.references)
+def _judged(task: Task, turn: Candidate | None, reward: float) -> Answer:
+    """Return an answer by its labels, too; what cannot be read has a rule score of 0."""
+    if turn is None:
+        return Answer(text="", reward=reward, score=0.0, calls=0)
+    scores = [rule_score(reference.calls, turn.calls) for reference in task.references]
+    return Answer(
+        text=render_candidate(turn), reward=reward, score=max(scores, default=0.0),
+        calls=len(turn.calls),
+    )  # fmt: skip
 
 
 def _before(
@@ -271,10 +302,10 @@ def _before(
     """Return what the policy reached before the first step, kept for a run that goes on."""
     path = folder.path / "before.json"
     if path.exists():
-        return Reached(**json.loads(path.read_text(encoding="utf-8")))
+        return Reached.read(path)
     console.print(f"answering {len(held):,} held-out prompts")
     before = evaluate(trainer.model, base, recipe, held, reward)
-    write_whole(path, json.dumps(asdict(before)) + "\n")
+    before.write(path)
     return before
 
 

@@ -34,6 +34,7 @@ from training.constrained import ConstrainedRollouts
 from training.policy_rewards import PolicyReward, RewardModel, make_judge, written_turn
 from training.recipes import RecipeError, load_recipe
 from training.tables import DatasetError
+from training.train_policy import Reached
 
 pytestmark = WARNINGS
 
@@ -93,6 +94,10 @@ def test_two_steps_move_the_weights_and_the_card_compares_before_and_after(
         calls = [call for request in seen for c in request.candidates for call in c.calls]
         assert calls
         assert {call.name for call in calls} == {"weather"}
+    for name in ("before", "after"):
+        answers = Reached.read(tmp_path / "run" / f"{name}.json").answers
+        assert [len(own) for own in answers] == [4, 4]
+        assert all(answer.reward == len(answer.text) for own in answers for answer in own)
     card = (model / "MODEL_CARD.md").read_text()
     for part in ("the command", "Before, 2 held-out prompts", "After", "rule score"):
         assert part in card
