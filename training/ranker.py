@@ -51,7 +51,7 @@ class Table:
     Attributes:
         features: (rows, features) float32.
         right: (rows,) bool.
-        text: (rows,) the candidate makes no call.
+        calls: (rows,) how many calls the candidate makes.
         errors: (rows,) error name, empty for right rows.
         group: (rows,) index of the row's group, rising.
         source: (groups,) source name; for folds and weights only.
@@ -63,7 +63,7 @@ class Table:
 
     features: NDArray[np.float32]
     right: NDArray[np.bool_]
-    text: NDArray[np.bool_]
+    calls: Ints
     errors: NDArray[np.str_]
     group: Ints
     source: NDArray[np.str_]
@@ -72,6 +72,11 @@ class Table:
     agreement: Floats
     copies: Ints
 
+    @property
+    def text(self) -> NDArray[np.bool_]:
+        """(rows,) the candidate makes no call."""
+        return self.calls == 0
+
     def select(self, groups: NDArray[np.bool_]) -> "Table":
         """Return the rows of some groups (groups,) bool, renumbered."""
         rows = groups[self.group]
@@ -79,7 +84,7 @@ class Table:
         return Table(
             features=self.features[rows],
             right=self.right[rows],
-            text=self.text[rows],
+            calls=self.calls[rows],
             errors=self.errors[rows],
             group=number[self.group[rows]],
             source=self.source[groups],
@@ -145,8 +150,18 @@ def make_sets(table: Table, seed: int) -> Sets:
 
 
 def pool_sets(table: Table) -> Sets:
-    """Return every pool as one set of its distinct candidates, without pairs."""
-    row = np.flatnonzero(table.pool[table.group])
+    """Return pools as sets of their distinct candidates, without pairs.
+
+    Left out are those whose candidates differ in how many calls they make: packs of real outputs
+    label a turn right that makes some of the calls that are due, and from them agreement would
+    learn that fewer calls are better.
+    """
+    called = table.calls > 0
+    least = np.full(len(table.source), np.iinfo(np.int64).max)
+    most = np.zeros(len(table.source), dtype=np.int64)
+    np.minimum.at(least, table.group[called], table.calls[called])
+    np.maximum.at(most, table.group[called], table.calls[called])
+    row = np.flatnonzero((table.pool & (most <= least))[table.group])
     none = np.zeros(0, dtype=np.int64)
     _, number = np.unique(table.group[row], return_inverse=True)
     return Sets(

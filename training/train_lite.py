@@ -99,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def tabulate(groups: Sequence[Group]) -> Table:
     """Return the rows of all groups; candidates that repeat inside a group are one row."""
-    features, right, index, errors, text, agreement, copies = [], [], [], [], [], [], []
+    features, right, index, errors, calls, agreement, copies = [], [], [], [], [], [], []
     for number, group in enumerate(track(groups, "extracting features", console=console)):
         candidates = group.request.candidates
         forms = [candidate.canonical for candidate in candidates]
@@ -113,7 +113,7 @@ def tabulate(groups: Sequence[Group]) -> Table:
         right += [group.right[i] for i in kept]
         errors += [group.errors[i] or "" for i in kept]
         index += [number] * len(kept)
-        text += [not candidates[i].calls for i in kept]
+        calls += [len(candidates[i].calls) for i in kept]
     return Table(
         features=np.vstack(features),
         right=np.array(right, dtype=np.bool_),
@@ -124,7 +124,7 @@ def tabulate(groups: Sequence[Group]) -> Table:
         pool=np.array([group.pool for group in groups], dtype=np.bool_),
         agreement=np.vstack(agreement),
         copies=np.array(copies, dtype=np.int64),
-        text=np.array(text, dtype=np.bool_),
+        calls=np.array(calls, dtype=np.int64),
     )
 
 

@@ -23,7 +23,7 @@ def made(sources: tuple[str, ...] = ("a", "b", "c")) -> Table:
     features[:, NAMES.index("numbers_loose")] = rng.normal(np.where(right, 0.0, 2.0), 1.0)
     features[:, NAMES.index("text_chars")] = rng.normal(size=2 * groups)
     return Table(
-        features=features, right=right, text=np.zeros(2 * groups, dtype=np.bool_),
+        features=features, right=right, calls=np.ones(2 * groups, dtype=np.int64),
         errors=np.where(right, "", "loose"), group=np.repeat(np.arange(groups), 2),
         source=np.repeat(np.array(sources), GROUPS_OF), kinds=np.full(groups, "edits"),
         pool=np.zeros(groups, dtype=np.bool_), agreement=np.zeros((2 * groups, 2)),

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from toolrm_guard.calls import Candidate
 
 Floats = NDArray[np.float64]
+_Value = tuple[str, str, str]
 
 LEAST = 3
 """Two cannot outvote each other."""
@@ -26,7 +27,7 @@ class Agreement(BaseModel):
 
     Attributes:
         calls: Of the logarithm of the share of candidates that make the same calls.
-        values: Of the mean share of the other candidates that give the same values, minus 1.
+        values: Of the mean likeness of the other candidates in their values, minus 1.
         trust: Of the scorer's own reward where agreement helps to choose among candidates.
         whole: What full agreement adds to the reward that a probability is read from.
         most: What agreement may add at most: a wrong call must not pass for being repeated.
@@ -65,39 +66,33 @@ def evidence(candidates: Sequence[Candidate]) -> Floats:
 
     Returns:
         (n, 2), at most 0 and 0 where all say the same: log of the share of candidates with the same
-        calls (text is not compared), and the mean share of the other candidates that give an
-        argument the same value, minus 1. All 0 for fewer than `LEAST` candidates.
+        calls (text is not compared), and the mean likeness of the others, minus 1. Likeness is the
+        share of values that two candidates have in common among all that either gives (Jaccard),
+        so that a call left out or added counts against it. Choosing by it is minimum Bayes risk
+        (Kumar and Byrne 2004). All 0 for fewer than `LEAST` candidates.
     """
-    others = len(candidates) - 1
-    if others + 1 < LEAST:
-        return np.zeros((len(candidates), 2))
-    forms = [candidate.canonical for candidate in candidates]
-    values = [_values(candidate) for candidate in candidates]
-    times = Counter(forms)
-    said = Counter(value for own in values for value in own)
-    return np.array(
-        [
-            (
-                math.log(times[form] / len(candidates)),
-                _mean([(said[value] - 1) / others for value in own])
-                if own
-                else (times[form] - 1) / others - 1.0,
-            )
-            for form, own in zip(forms, values, strict=True)
-        ]
-    )
+    size = len(candidates)
+    if size < LEAST:
+        return np.zeros((size, 2))
+    form_of = {candidate.canonical: candidate for candidate in candidates}
+    times = Counter(candidate.canonical for candidate in candidates)
+    values = {form: _values(candidate) for form, candidate in form_of.items()}
+    found = {}
+    for form, own in values.items():
+        alike = sum(times[other] * _likeness(own, theirs) for other, theirs in values.items())
+        found[form] = (math.log(times[form] / size), (alike - 1.0) / (size - 1) - 1.0)
+    return np.array([found[candidate.canonical] for candidate in candidates])
 
 
-def _mean(shares: Sequence[float]) -> float:
-    return sum(shares) / len(shares) - 1.0
+def _likeness(one: frozenset[_Value], other: frozenset[_Value]) -> float:
+    """Return the share in common; two turns without a call are alike."""
+    return len(one & other) / len(one | other) if one or other else 1.0
 
 
-def _values(candidate: Candidate) -> list[tuple[str, str, str]]:
-    """Return the distinct (tool, argument, value) of a candidate, in order."""
-    return list(
-        dict.fromkeys(
-            (call.name, str(name), repr(value)[:300])
-            for call in candidate.calls
-            for name, value in call.arguments.items()
-        )
+def _values(candidate: Candidate) -> frozenset[_Value]:
+    """Return each (tool, argument, value); a call without arguments counts as one."""
+    return frozenset(
+        (call.name, str(name), repr(value)[:300])
+        for call in candidate.calls
+        for name, value in call.arguments.items() or (("", ""),)
     )
