@@ -65,7 +65,7 @@ def model_card(
         f"- Objective: pairwise logistic plus a small pointwise term; {args.rounds} trees, "
         f"seed {args.seed}",
         f"- Agreement, from three candidates on: A = {agreement.calls:g} log(share with the same "
-        f"calls) + {agreement.values:g} (share with the same values - 1); candidates are chosen by "
+        f"calls); candidates are chosen by "
         f"{agreement.trust:g} trees + A and judged by trees + min(A + {agreement.whole:g}, "
         f"{agreement.most:g})",
         f"- Thresholds: {calibration.rule}",

@@ -29,7 +29,7 @@ class Pools:
 
     Attributes:
         scores: (members,) what trees that never saw the source say.
-        agreement: (members, 2) as in `scorers.agreement`.
+        agreement: (members,) as in `scorers.agreement`.
         right: (members,) bool.
         copies: (members,) how many candidates of the pool are this one.
         number: (members,) index of the pool, from 0, rising.
@@ -55,15 +55,14 @@ def fit_agreement(pools: Pools, slope: float, known: RewardMap, alone: float) ->
     if len(np.unique(mixed.number)) < LEAST_POOLS:
         return Agreement()
     columns = np.column_stack([mixed.scores, mixed.agreement])
-    own, calls, values = _minimum(
-        lambda weights: _surprise(columns @ weights, mixed), [(0.0, 3.0), (0.0, 8.0), (0.0, 8.0)]
+    own, calls = _minimum(
+        lambda weights: _surprise(columns @ weights, mixed), [(0.0, 3.0), (0.0, 8.0)]
     )
-    calls, values = calls / slope, values / slope
-    rewards = pools.scores + pools.agreement @ np.array([calls, values])
+    calls = calls / slope
+    rewards = pools.scores + calls * pools.agreement
     whole = shift_of(rewards, pools.right, pools.copies.astype(np.float64), known) - alone
     return Agreement(
         calls=round(calls, 4),
-        values=round(values, 4),
         trust=round(min(max(own / slope, 0.01), 1.0), 4),
         whole=round(whole, 4),
     )

@@ -57,7 +57,7 @@ class Table:
         source: (groups,) source name; for folds and weights only.
         kinds: (groups,) how the group was made.
         pool: (groups,) the candidates are a pool whose agreement means something.
-        agreement: (rows, 2) that agreement, as in `scorers.agreement`; 0 outside pools.
+        agreement: (rows,) that agreement, as in `scorers.agreement`; 0 outside pools.
         copies: (rows,) how many candidates of the group make the row's calls.
     """
 

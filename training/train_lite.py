@@ -107,7 +107,7 @@ def tabulate(groups: Sequence[Group]) -> Table:
         kept = sorted(first.values())
         finder = Finder(group.request.messages, group.request.tools)
         features.append(extract(group.request, finder)[kept])
-        shared = evidence(candidates) if group.pool else np.zeros((len(candidates), 2))
+        shared = evidence(candidates) if group.pool else np.zeros(len(candidates))
         agreement.append(shared[kept])
         copies += [forms.count(forms[i]) for i in kept]
         right += [group.right[i] for i in kept]
@@ -122,7 +122,7 @@ def tabulate(groups: Sequence[Group]) -> Table:
         errors=np.array(errors),
         kinds=np.array([group.kind for group in groups]),
         pool=np.array([group.pool for group in groups], dtype=np.bool_),
-        agreement=np.vstack(agreement),
+        agreement=np.concatenate(agreement),
         copies=np.array(copies, dtype=np.int64),
         calls=np.array(calls, dtype=np.int64),
     )
@@ -189,7 +189,7 @@ def weigh_agreement(held: Sequence[Held], known: RewardMap) -> Agreement:
     sizes = np.cumsum([0, *(part.pools.number.max() + 1 for part in parts)])
     pools = Pools(
         scores=np.concatenate([part.pool_scores for part in parts]),
-        agreement=np.vstack([part.table.agreement[part.pools.row] for part in parts]),
+        agreement=np.concatenate([part.table.agreement[part.pools.row] for part in parts]),
         right=np.concatenate([part.table.right[part.pools.row] for part in parts]),
         copies=np.concatenate([part.table.copies[part.pools.row] for part in parts]),
         number=np.concatenate(

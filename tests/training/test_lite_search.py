@@ -26,7 +26,7 @@ def made(sources: tuple[str, ...] = ("a", "b", "c")) -> Table:
         features=features, right=right, calls=np.ones(2 * groups, dtype=np.int64),
         errors=np.where(right, "", "loose"), group=np.repeat(np.arange(groups), 2),
         source=np.repeat(np.array(sources), GROUPS_OF), kinds=np.full(groups, "edits"),
-        pool=np.zeros(groups, dtype=np.bool_), agreement=np.zeros((2 * groups, 2)),
+        pool=np.zeros(groups, dtype=np.bool_), agreement=np.zeros(2 * groups),
         copies=np.ones(2 * groups, dtype=np.int64),
     )  # fmt: skip
 

@@ -5,7 +5,6 @@ much: it weighs most where one of several is chosen. But they may agree in a mis
 adds to a probability is bounded, and there a scorer's reward keeps its full weight.
 """
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -16,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from toolrm_guard.calls import Candidate
 
 Floats = NDArray[np.float64]
-_Value = tuple[str, str, str]
 
 LEAST = 3
 """Two cannot outvote each other."""
@@ -27,7 +25,6 @@ class Agreement(BaseModel):
 
     Attributes:
         calls: Of the logarithm of the share of candidates that make the same calls.
-        values: Of the mean likeness of the other candidates in their values, minus 1.
         trust: Of the scorer's own reward where agreement helps to choose among candidates.
         whole: What full agreement adds to the reward that a probability is read from.
         most: What agreement may add at most: a wrong call must not pass for being repeated.
@@ -36,7 +33,6 @@ class Agreement(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     calls: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
-    values: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     trust: float = Field(default=1.0, gt=0.0, le=1.0)
     whole: float = Field(default=0.0, allow_inf_nan=False)
     most: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
@@ -57,42 +53,16 @@ class Agreement(BaseModel):
         return rewards + np.minimum(self._shared(candidates) + self.whole, self.most)
 
     def _shared(self, candidates: Sequence[Candidate]) -> Floats:
-        found = evidence(candidates)
-        return self.calls * found[:, 0] + self.values * found[:, 1]
+        return self.calls * evidence(candidates)
 
 
 def evidence(candidates: Sequence[Candidate]) -> Floats:
-    """Return how far the others agree with each candidate.
+    """Return the logarithm of the share of candidates with the same calls (n,), at most 0.
 
-    Returns:
-        (n, 2), at most 0 and 0 where all say the same: log of the share of candidates with the same
-        calls (text is not compared), and the mean likeness of the others, minus 1. Likeness is the
-        share of values that two candidates have in common among all that either gives (Jaccard),
-        so that a call left out or added counts against it. Choosing by it is minimum Bayes risk
-        (Kumar and Byrne 2004). All 0 for fewer than `LEAST` candidates.
+    Text is not compared. All 0 for fewer than `LEAST` candidates.
     """
     size = len(candidates)
     if size < LEAST:
-        return np.zeros((size, 2))
-    form_of = {candidate.canonical: candidate for candidate in candidates}
+        return np.zeros(size)
     times = Counter(candidate.canonical for candidate in candidates)
-    values = {form: _values(candidate) for form, candidate in form_of.items()}
-    found = {}
-    for form, own in values.items():
-        alike = sum(times[other] * _likeness(own, theirs) for other, theirs in values.items())
-        found[form] = (math.log(times[form] / size), (alike - 1.0) / (size - 1) - 1.0)
-    return np.array([found[candidate.canonical] for candidate in candidates])
-
-
-def _likeness(one: frozenset[_Value], other: frozenset[_Value]) -> float:
-    """Return the share in common; two turns without a call are alike."""
-    return len(one & other) / len(one | other) if one or other else 1.0
-
-
-def _values(candidate: Candidate) -> frozenset[_Value]:
-    """Return each (tool, argument, value); a call without arguments counts as one."""
-    return frozenset(
-        (call.name, str(name), repr(value)[:300])
-        for call in candidate.calls
-        for name, value in call.arguments.items() or (("", ""),)
-    )
+    return np.log([times[candidate.canonical] / size for candidate in candidates])

@@ -41,7 +41,7 @@ class Calibration(RewardMap):
         agreement: What agreement among candidates adds to what the trees say of each.
     """
 
-    format: Literal[2] = 2
+    format: Literal[3] = 3
     model_sha256: str
     features: tuple[str, ...]
     agreement: Agreement
