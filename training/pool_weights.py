@@ -33,6 +33,7 @@ class Pools:
         right: (members,) bool.
         copies: (members,) how many candidates of the pool are this one.
         number: (members,) index of the pool, from 0, rising.
+        even: (members,) bool, the turns of the pool that call at all make equally many calls.
     """
 
     scores: Floats
@@ -40,10 +41,15 @@ class Pools:
     right: NDArray[np.bool_]
     copies: Ints
     number: Ints
+    even: NDArray[np.bool_]
 
 
 def fit_agreement(pools: Pools, slope: float, known: RewardMap, alone: float) -> Agreement:
     """Return the weights of agreement.
+
+    Which candidate is right is learned from pools of equally long turns: packs of real outputs call
+    a turn right that makes some of the calls that are due, and from them agreement would learn that
+    fewer calls are better. How far a pool can be trusted is learned from all.
 
     Args:
         pools: At least one.
@@ -91,16 +97,17 @@ def shift_of(rewards: Floats, right: NDArray[np.bool_], weight: Floats, known: R
 
 
 def _mixed(pools: Pools) -> Pools:
-    """Return the pools that hold right and wrong candidates."""
+    """Return the pools of equally long turns that hold right and wrong candidates."""
     right = np.bincount(pools.number, pools.right) if len(pools.number) else np.zeros(0)
     size = np.bincount(pools.number)
-    kept = ((right > 0) & (right < size))[pools.number]
+    kept = ((right > 0) & (right < size))[pools.number] & pools.even
     return Pools(
         scores=pools.scores[kept],
         agreement=pools.agreement[kept],
         right=pools.right[kept],
         copies=pools.copies[kept],
         number=pools.number[kept],
+        even=pools.even[kept],
     )
 
 

@@ -150,24 +150,29 @@ def make_sets(table: Table, seed: int) -> Sets:
 
 
 def pool_sets(table: Table) -> Sets:
-    """Return pools as sets of their distinct candidates, without pairs.
-
-    Left out are those whose candidates differ in how many calls they make: packs of real outputs
-    label a turn right that makes some of the calls that are due, and from them agreement would
-    learn that fewer calls are better.
-    """
-    called = table.calls > 0
-    least = np.full(len(table.source), np.iinfo(np.int64).max)
-    most = np.zeros(len(table.source), dtype=np.int64)
-    np.minimum.at(least, table.group[called], table.calls[called])
-    np.maximum.at(most, table.group[called], table.calls[called])
-    row = np.flatnonzero((table.pool & (most <= least))[table.group])
+    """Return every pool as one set of its distinct candidates, without pairs."""
+    row = np.flatnonzero(table.pool[table.group])
     none = np.zeros(0, dtype=np.int64)
     _, number = np.unique(table.group[row], return_inverse=True)
     return Sets(
         row=row, number=number, right=none, wrong=none, weight=np.zeros(0),
         size=np.bincount(number)[number] if len(row) else none,
     )  # fmt: skip
+
+
+def equally_long(calls: Ints, number: Ints) -> NDArray[np.bool_]:
+    """Tell of each member whether the turns of its set that call at all make equally many calls.
+
+    Args:
+        calls: (members,) how many each makes.
+        number: (members,) index of its set.
+    """
+    sets = int(number.max(initial=-1)) + 1
+    least, most = np.full(sets, np.iinfo(np.int64).max), np.zeros(sets, dtype=np.int64)
+    called = calls > 0
+    np.minimum.at(least, number[called], calls[called])
+    np.maximum.at(most, number[called], calls[called])
+    return np.asarray((most <= least)[number])
 
 
 class _Drawn:

@@ -38,6 +38,7 @@ from training.ranker import (
     Sets,
     Table,
     balanced,
+    equally_long,
     fit,
     make_sets,
     pair_accuracy,
@@ -194,6 +195,9 @@ def weigh_agreement(held: Sequence[Held], known: RewardMap) -> Agreement:
         copies=np.concatenate([part.table.copies[part.pools.row] for part in parts]),
         number=np.concatenate(
             [part.pools.number + first for part, first in zip(parts, sizes[:-1], strict=True)]
+        ),
+        even=np.concatenate(
+            [equally_long(part.table.calls[part.pools.row], part.pools.number) for part in parts]
         ),
     )
     weight = np.diff(sizes) / sizes[-1]

@@ -1,11 +1,14 @@
 """Weights of agreement are found again in pools that were made with known ones."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from toolrm_guard.scorers.agreement import Agreement
 from toolrm_guard.scorers.reward_map import RewardMap
 from training.pool_weights import LEAST_POOLS, Pools, fit_agreement, shift_of, slope_of
+from training.ranker import equally_long
 
 REWARDS = np.linspace(-8, 8, 65)
 LOGISTIC = RewardMap(
@@ -25,6 +28,7 @@ def made(pools: int, weights: tuple[float, float], seed: int = 0) -> Pools:
     return Pools(
         scores=scores.ravel(), agreement=agreement.ravel(), right=right.ravel(),
         copies=np.ones(4 * pools, dtype=np.int64), number=np.repeat(np.arange(pools), 4),
+        even=np.ones(4 * pools, dtype=np.bool_),
     )  # fmt: skip
 
 
@@ -49,9 +53,27 @@ def test_too_few_pools_and_pools_of_one_label_leave_agreement_out() -> None:
     right = made(300, (0.5, 1.5))
     all_right = Pools(
         scores=right.scores, agreement=right.agreement, right=np.ones(1200, dtype=np.bool_),
-        copies=right.copies, number=right.number,
+        copies=right.copies, number=right.number, even=right.even,
     )  # fmt: skip
     assert fit_agreement(all_right, 1.0, LOGISTIC, 0.0) == Agreement()
+
+
+def test_pools_of_unequal_turns_do_not_teach_which_one_is_right() -> None:
+    fair = made(2000, (0.5, 1.5))
+    unequal = np.repeat(np.arange(2000) < 1000, 4)
+    spoilt = replace(fair, right=np.where(unequal, ~fair.right, fair.right), even=~unequal)
+    half = Pools(
+        scores=fair.scores[4000:], agreement=fair.agreement[4000:], right=fair.right[4000:],
+        copies=fair.copies[4000:], number=fair.number[4000:] - 1000, even=fair.even[4000:],
+    )  # fmt: skip
+    found, alone = (fit_agreement(pools, 0.5, LOGISTIC, 0.0) for pools in (spoilt, half))
+    assert (found.calls, found.trust) == (alone.calls, alone.trust)
+
+
+def test_turns_of_one_length_are_told_from_others() -> None:
+    number = np.array([0, 0, 0, 1, 1, 2, 2])
+    calls = np.array([0, 2, 2, 1, 2, 0, 0])
+    assert equally_long(calls, number).tolist() == [True] * 3 + [False] * 2 + [True] * 2
 
 
 def test_the_slope_is_what_a_reward_is_worth() -> None:
