@@ -105,19 +105,47 @@ class RunFolder:
             return folder
         return None
 
+    def go_on(self, trainer: Any) -> None:
+        """Train to the end, from the last checkpoint on; where that is the end, only load it.
+
+        Of its own accord transformers takes one more step after the last one.
+
+        Raises:
+            TrainingDiverged: If a gradient is not finite.
+        """
+        checkpoint = self.latest()
+        try:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        except _AtTheEnd:
+            console.print(f"{checkpoint} is the end of the run")
+
     def log_here(self) -> None:
         """Let TensorBoard's events go below this folder; the variable is how transformers asks."""
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(self.path / "tensorboard")
 
 
+class _AtTheEnd(Exception):
+    """The checkpoint that was loaded is that of the last step."""
+
+
 class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
-    """Says what a run will take once a step is timed, and stops it before NaN reaches a weight."""
+    """Says what a run will take once a step is timed, and stops it before NaN reaches a weight.
+
+    Goes with `RunFolder.go_on`: also stops it where nothing is left to do.
+    """
 
     def __init__(self, folder: RunFolder) -> None:
         """Watch the run of a folder."""
         self._folder = folder
         self._started = 0.0
         self._first: int | None = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Stop a run whose last step is done; its weights are loaded by now."""
+        if state.global_step >= state.max_steps:
+            raise _AtTheEnd
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any

@@ -109,8 +109,7 @@ def run(recipe: GenRecipe, data: Path, folder: RunFolder, command: str) -> None:
         callbacks=[Watch(folder)],
     )
     folder.log_here()
-    checkpoint = folder.latest()
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    folder.go_on(trainer)
     if trainer.is_world_process_zero():
         _write(recipe, base, trainer, shown["held"], folder, sides.digest, command)
 
@@ -152,8 +151,7 @@ def _learn_form(
             model, args=settings, train_dataset=Dataset.from_list(rows),
             processing_class=base.tokenizer, callbacks=[Watch(stage)],
         )  # fmt: skip
-        checkpoint = stage.latest()
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        stage.go_on(trainer)
         if trainer.is_world_process_zero():
             write_model(stage.model, lambda path: save_weights(trainer.model, path, base))
         trainer.accelerator.wait_for_everyone()

@@ -176,8 +176,7 @@ def run(recipe: PolicyRecipe, data: Path, folder: RunFolder, command: str) -> No
     )
     before = _before(folder, trainer, base, recipe, held, reward)
     folder.log_here()
-    checkpoint = folder.latest()
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    folder.go_on(trainer)
     if not trainer.is_world_process_zero():
         return
     after = evaluate(trainer.model, base, recipe, held, reward)

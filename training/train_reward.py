@@ -92,8 +92,7 @@ def run(recipe: DiscRecipe, data_path: Path, folder: RunFolder, command: str) ->
     data = read_data(recipe, data_path, _turn_tokens(base))
     trainer = make_trainer(recipe, base, data, folder)
     _say_cost(recipe, data, trainer.args.gradient_accumulation_steps)
-    checkpoint = folder.latest()
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    folder.go_on(trainer)
     _write(recipe, base, data, trainer, folder, command)
 
 

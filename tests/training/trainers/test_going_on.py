@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -192,6 +193,20 @@ def test_a_killed_run_goes_on_to_the_same_weights(
     assert [key for key, weight in expected.items() if not torch.equal(weight, found[key])] == []
     state = json.loads((out / stage / "checkpoints/checkpoint-2/trainer_state.json").read_text())
     assert state["global_step"] == 2
+
+
+@pytest.mark.parametrize("name", ["disc", "policy by its template"])
+def test_a_run_killed_after_its_last_step_takes_no_other(
+    name: str, whole: Callable[[str], Given], tmp_path: Path
+) -> None:
+    given, out = whole(name), tmp_path / "run"
+    shutil.copytree(given.model.parent, out)
+    shutil.rmtree(out / "model")
+    resumed = KINDS[name].train(given.recipe, out, given.data)
+    assert (resumed / ADAPTER).read_bytes() == (given.model / ADAPTER).read_bytes()
+    assert "2" in next(
+        line for line in (resumed / "MODEL_CARD.md").read_text().splitlines() if "Steps" in line
+    )
 
 
 @pytest.mark.parametrize(("name", "stage"), STAGES)
