@@ -75,7 +75,7 @@ class Table:
     @property
     def text(self) -> NDArray[np.bool_]:
         """(rows,) the candidate makes no call."""
-        return self.calls == 0
+        return np.asarray(self.calls == 0)
 
     def select(self, groups: NDArray[np.bool_]) -> "Table":
         """Return the rows of some groups (groups,) bool, renumbered."""
