@@ -105,7 +105,7 @@ def evaluate(
             {
                 **dataclasses.asdict(point),
                 "at_random": low + point.escalated * slope,
-                "against_always_ci95": interval(rows, point.below, seed),
+                "against_widest_ci95": interval(rows, point.below, seed),
             }
             for point in (for_share(points, share) for share in SHARES)
         ],
@@ -182,11 +182,11 @@ def held_out(rows: Rows, seed: int) -> list[Json]:
     goals: list[tuple[str, float]] = [("escalate", share) for share in SHARES[1:-1]]
     goals += [("within", loss) for loss in LOSSES]
     done: dict[tuple[str, float], list[Point]] = {goal: [] for goal in goals}
-    always: list[float] = []
+    widest: list[float] = []
     for _ in range(_HALVES):
         inside = np.isin(rows.group, rng.permutation(groups)[: groups // 2])
         points, other = curve(_some(rows, inside)), _some(rows, ~inside)
-        always.append(_point(other, 1.0).accuracy)
+        widest.append(_point(other, 1.0).accuracy)
         for goal, value in goals:
             chosen = for_share(points, value) if goal == "escalate" else for_loss(points, value)
             done[goal, value].append(_point(other, chosen.below))
@@ -196,7 +196,7 @@ def held_out(rows: Rows, seed: int) -> list[Json]:
             "value": value,
             "escalated": fmean(point.escalated for point in points),
             "accuracy": fmean(point.accuracy for point in points),
-            "minus_always": fmean(p.accuracy - a for p, a in zip(points, always, strict=True)),
+            "minus_widest": fmean(p.accuracy - a for p, a in zip(points, widest, strict=True)),
         }
         for (goal, value), points in done.items()
     ]
@@ -248,7 +248,7 @@ def table_of(payload: Json) -> str:
     lines.append("chosen on one half of the prompts, on the other half:")
     lines += [
         f"{row['goal']:>9} {row['value']:<6g} escalated {row['escalated']:.1%}, accuracy "
-        f"{row['accuracy']:.3f}, against always {row['minus_always']:+.4f}"
+        f"{row['accuracy']:.3f}, against the widest band {row['minus_widest']:+.4f}"
         for row in payload["held_out"]
     ]
     return "\n".join(lines)

@@ -286,7 +286,7 @@ def run_command(
     rows = rows_of(judge_by_both(decisions, one, other), thresholds)
     points = curve(rows)
     if within is not None:
-        chosen, goal = for_loss(points, within), f"accuracy within {within:g} of always escalating"
+        chosen, goal = for_loss(points, within), f"accuracy within {within:g} of the widest band"
     else:
         share = 0.0 if escalate is None else escalate
         chosen, goal = for_share(points, share), f"at most {share:.1%} escalated"
@@ -314,7 +314,7 @@ def render(rows: Rows, points: Sequence[Point], chosen: Point, band: Band, seed:
     """Return the chosen band beside its alternatives, as text."""
     shown = [(f"{band.first} alone", points[0])]
     shown += [("", for_share(points, share)) for share in (0.05, 0.1, 0.2, 0.3, 0.5)]
-    shown += [(f"{band.second} always", points[-1]), (f"chosen: {band.goal}", chosen)]
+    shown += [(f"{band.second} wherever a band can", points[-1]), (f"chosen: {band.goal}", chosen)]
     lines = [
         f"{int(rows.weight.sum()):,} decisions of {band.candidates} candidate(s), "
         f"{int(rows.group.max()) + 1:,} groups",
@@ -326,7 +326,7 @@ def render(rows: Rows, points: Sequence[Point], chosen: Point, band: Band, seed:
             f"{point.ms:>8.1f}  {name}".rstrip()
         )
     low, high = interval(rows, chosen.below, seed)
-    lines.append(f"accuracy against {band.second} always: {low:+.3f} to {high:+.3f} (95%)")
+    lines.append(f"accuracy against the widest band: {low:+.3f} to {high:+.3f} (95%)")
     if points[-1].accuracy <= points[0].accuracy:
         lines.append(
             f"note: {band.second} is no better than {band.first} on these decisions; "

@@ -13,19 +13,22 @@ from toolrm_guard.errors import ConfigurationError
 def whole(path: Path) -> Iterator[Path]:
     """Give a file to write to, which takes the path's place when the block ends well.
 
-    Nothing takes the place of a pipe or a device, such as /dev/stdout: it is given itself.
+    A link stays one: what it points to is replaced. Nothing takes the place of a pipe or a device,
+    or of /dev/stdout, wherever it leads: it is given itself.
 
     Raises:
         ConfigurationError: If it cannot be written.
     """
     if _is_special(path):
-        yield path
+        with _translated(path):
+            yield path
         return
-    with _beside(path) as partial:
+    place = path.resolve()
+    with _beside(place) as partial:
         yield partial
         with partial.open("rb") as written:
             os.fsync(written.fileno())
-        partial.replace(path)
+        partial.replace(place)
 
 
 def check_place(path: Path) -> None:
@@ -63,23 +66,33 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _is_special(path: Path) -> bool:
+    """Tell whether a path is no file of its own: a pipe, a device, or what is open already."""
+    if Path("/dev") in path.absolute().parents:
+        return True  # /dev/stdout links to a file where output is redirected
     return path.exists() and not path.is_file() and not path.is_dir()
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise ConfigurationError(
+            f"cannot write {str(path)!r}: {exc.strerror or exc}; give a place in a folder of yours"
+        ) from exc
 
 
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
     """Give an empty file next to a place; what is left of it at the end is removed."""
     partial: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        place = path.parent / f".{path.name}.{secrets.token_hex(8)}"
-        os.close(os.open(place, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less the umask
-        partial = place
-        yield partial
-    except OSError as exc:
-        raise ConfigurationError(
-            f"cannot write {str(path)!r}: {exc.strerror or exc}; give a place in a folder of yours"
-        ) from exc
-    finally:
-        if partial is not None:
-            partial.unlink(missing_ok=True)
+    with _translated(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            place = path.parent / f".{path.name}.{secrets.token_hex(8)}"
+            os.close(os.open(place, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less the umask
+            partial = place
+            yield partial
+        finally:
+            if partial is not None:
+                partial.unlink(missing_ok=True)

@@ -48,17 +48,17 @@ class ConstrainedRollouts:
             drawn = draw(sampler, request, len(list(same)), seed, self._max_tokens)
             for candidate in drawn:
                 prompt_ids.append(self._ids(prompt))
-                completion_ids.append(self._ids(_written(candidate)))
+                completion_ids.append(self._written(candidate))
         return {"prompt_ids": prompt_ids, "completion_ids": completion_ids, "logprobs": None}
+
+    def _written(self, candidate: Candidate) -> list[int]:
+        """Return a turn as its policy writes it; one that was cut off does not end."""
+        ids = self._ids(render_candidate(candidate))
+        cut = len(ids) >= self._max_tokens or any(call.defect for call in candidate.calls)
+        return ids if cut else ids + self._ids(END_OF_TURN)
 
     def _ids(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False))
-
-
-def _written(candidate: Candidate) -> str:
-    """Return a turn as its policy writes it; one that was cut off does not end."""
-    cut = any(call.defect for call in candidate.calls)
-    return render_candidate(candidate) + ("" if cut else END_OF_TURN)
 
 
 def draw(

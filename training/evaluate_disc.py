@@ -53,6 +53,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows, kept = encode(asked, disc.encode, args.max_tokens, skip_long=True)
     except GuardError as exc:
         sys.exit(f"training.evaluate_disc: {exc}")
+    if len(kept) < FOLDS:
+        sys.exit(
+            f"training.evaluate_disc: {len(kept)} prompts are left to judge, and a stack needs "
+            f"{FOLDS}; give more --prompts, a wider --unsure, or more --max-tokens"
+        )
     judged = sum(len(decision.pairs) for decision in kept)
     console.print(f"{judged} of {len(pairs)} pairs, {len(kept)} prompts")
     model = read_packed(disc.model)
@@ -65,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     prompts = [d.key for d in kept for _ in d.pairs]
     print(table(by_lite, by_disc, prompts, _values_only(kept)))
     if args.unsure is not None:
-        print(whole(margins, by_lite, stacked(by_lite, by_disc, prompts)))
+        print(of_all(margins, by_lite, stacked(by_lite, by_disc, prompts)))
 
 
 def sampled(pairs: Sequence[LabelledPair], prompts: int | None, seed: int) -> list[LabelledPair]:
@@ -132,7 +137,7 @@ def unsure(decisions: Sequence[Decision], margins: Floats, limit: float | None) 
     return kept
 
 
-def whole(margins: Floats, by_lite: Floats, by_stack: Floats) -> str:
+def of_all(margins: Floats, by_lite: Floats, by_stack: Floats) -> str:
     """Return what `lite` reaches on all pairs, and with a stack on those that were read."""
     pairs, lite = len(margins), int((margins > 0).sum())
     both = lite - int((by_lite > 0).sum()) + int((by_stack > 0).sum())

@@ -20,7 +20,8 @@ class Packs(Section):
         tools: Most tools that are offered.
         candidates: Most candidates of a decision.
         per_source: Most decisions of a source, of those that are short enough.
-        texts: Largest share of decisions in which a text turn is right.
+        texts: Largest share of decisions in which a text turn is right, before long ones and those
+            of full sources are left out.
         latin: Leave out contexts in another script, for a base that cannot read it.
     """
 

@@ -40,7 +40,7 @@ from training.model_cards import write_card
 from training.policy_rewards import PolicyReward, RewardModel, make_judge, written_turn
 from training.recipes import Recipe
 from training.reward_maps import interval
-from training.run_folder import RunFolder, Watch, console, write_model, write_whole
+from training.run_folder import RunFolder, RunFolderError, Watch, console, write_model, write_whole
 from training.sides import Packs, read_sides
 from training.tables import DatasetError
 
@@ -94,13 +94,13 @@ class Answer:
     """An answer to a held-out prompt, and how it is judged.
 
     Attributes:
-        text: As the policy writes it; empty for one that cannot be read.
+        text: As the policy writes it; None for one that cannot be read.
         reward: By the reward model.
         score: By the labels: the rule score against the best reference.
         calls: How many it makes.
     """
 
-    text: str
+    text: str | None
     reward: float
     score: float
     calls: int
@@ -127,16 +127,26 @@ class Reached:
 
     @classmethod
     def read(cls, path: Path) -> "Reached":
-        """Return what `write` wrote."""
-        rows = json.loads(path.read_text(encoding="utf-8"))["answers"]
-        return cls(answers=[[Answer(**answer) for answer in own] for own in rows])
+        """Return what `write` wrote.
+
+        Raises:
+            RunFolderError: If the file is of another form.
+        """
+        try:
+            rows = json.loads(path.read_text(encoding="utf-8"))["answers"]
+            return cls(answers=[[Answer(**answer) for answer in own] for own in rows])
+        except (ValueError, KeyError, TypeError) as exc:
+            raise RunFolderError(
+                f"{path} does not hold the answers before the first step ({exc!r}); delete it, "
+                "and they are drawn again"
+            ) from exc
 
 
 _NUMBERS: dict[str, Callable[[Answer], float]] = {
     "reward": lambda answer: answer.reward,
     "rule score": lambda answer: answer.score,
-    "without a call": lambda answer: float(bool(answer.text) and not answer.calls),
-    "characters": lambda answer: float(len(answer.text)),
+    "without a call": lambda answer: float(answer.text is not None and not answer.calls),
+    "characters": lambda answer: float(len(answer.text or "")),
 }
 
 
@@ -160,7 +170,7 @@ def run(recipe: PolicyRecipe, data: Path, folder: RunFolder, command: str) -> No
     reward = PolicyReward(make_judge(recipe.reward))
     model = base.language_model(recipe)
     folder.claim(recipe, "train_policy", data=sides.digest, base=fingerprint(model))
-    # Under a grammar what was cut off cannot be written down, so it cannot be trained on.
+    # Under a grammar a call that was cut off cannot be written down, so it cannot be trained on.
     settings = grpo_settings(recipe, recipe.rollouts, folder, skip_cut=recipe.prompt == "embedded")
     if recipe.lora is not None:
         model = get_peft_model(model, lora_config(model, recipe.lora, base.name, "CAUSAL_LM"))
@@ -282,7 +292,7 @@ def _answers(
 def _judged(task: Task, turn: Candidate | None, reward: float) -> Answer:
     """Return an answer by its labels, too; what cannot be read has a rule score of 0."""
     if turn is None:
-        return Answer(text="", reward=reward, score=0.0, calls=0)
+        return Answer(text=None, reward=reward, score=0.0, calls=0)
     scores = [rule_score(reference.calls, turn.calls) for reference in task.references]
     return Answer(
         text=render_candidate(turn), reward=reward, score=max(scores, default=0.0),
@@ -300,7 +310,7 @@ def _before(
 ) -> Reached:
     """Return what the policy reached before the first step, kept for a run that goes on."""
     path = folder.path / "before.json"
-    if path.exists():
+    if path.exists() and folder.latest() is not None:
         return Reached.read(path)
     console.print(f"answering {len(held):,} held-out prompts")
     before = evaluate(trainer.model, base, recipe, held, reward)

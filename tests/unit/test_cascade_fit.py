@@ -70,7 +70,7 @@ def test_a_lucky_dip_is_not_taken_for_a_band() -> None:
     assert for_loss(curve(lucky), 0.0).escalated == 1.0
 
 
-def test_the_interval_is_that_of_the_band_against_always() -> None:
+def test_the_interval_is_that_of_the_band_against_the_widest() -> None:
     better = rows(*[(0.2 + k / 100, False, True, 1) for k in range(40)])
     assert cascade_fit.interval(better, 0.0, seed=0) == (-1.0, -1.0)
     assert cascade_fit.interval(better, 1.0, seed=0) == (0.0, 0.0)

@@ -1,6 +1,8 @@
 """Where commands write: a missing folder is made, a wrong place is refused before any work."""
 
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from tests.support.stores import outcome, review, stored, turn
 from tests.unit.bench import packs
 from toolrm_guard.cli import main
+from toolrm_guard.errors import ConfigurationError
 from toolrm_guard.files import write_text
 
 COMMANDS = {
@@ -77,3 +80,26 @@ def test_a_pipe_is_written_and_stays_one(tmp_path: Path) -> None:
         write_text(pipe, "figures")
         assert pipe.is_fifo()
         assert read.result(timeout=5) == "figures"
+
+
+def test_a_link_stays_one_and_its_target_is_written(tmp_path: Path) -> None:
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_text("old")
+    link.symlink_to(target)
+    write_text(link, "new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+
+
+def test_standard_output_is_written_where_it_is_redirected_to(tmp_path: Path) -> None:
+    code = "from pathlib import Path; from toolrm_guard.files import check_file, write_text; "
+    code += "p = Path('/dev/stdout'); check_file(p); write_text(p, 'figures')"
+    with (tmp_path / "out").open("w") as redirected:
+        subprocess.run([sys.executable, "-c", code], stdout=redirected, check=True)
+    assert (tmp_path / "out").read_text() == "figures"
+    assert Path("/dev/stdout").is_symlink()
+
+
+def test_a_full_device_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="cannot write '/dev/full': No space left"):
+        write_text(Path("/dev/full"), "figures")

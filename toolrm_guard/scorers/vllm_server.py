@@ -72,7 +72,9 @@ class VllmServer:
         self._max_tokens = max_tokens
         self._probes = probes
         self._checking = asyncio.Lock()
-        self._checked = False
+        self._lost = 0
+        self._trusted: int | None = None
+        """How often it had been lost when the last good check began; None asks for another."""
         self._heard_at = -math.inf
         self._known: list[float] | None = None
         """The rewards of the probes when they were first asked for."""
@@ -90,22 +92,18 @@ class VllmServer:
             InvalidScore: If it answers in another form.
         """
         if time.monotonic() - self._heard_at > RESTART_S:
-            self._checked = False
-        if not self._checked:
-            await self.check()
-        breaks = self._server.breaks
+            self._trusted = None
+        await self.check()
         inputs = [group.prompt + suffix for group in groups for suffix in group.suffixes]
         try:
             rewards = iter(await self._classify(inputs))
         except ServerLost:
-            self._checked = False
+            self._lost += 1
             raise
         except ScorerRefused:
             await self._check_model()  # if another model stands here now, that is the reason
             raise
-        if self._server.breaks != breaks:
-            self._checked = False
-            await self.check()
+        await self.check()  # a connection may have broken meanwhile, this one's or another's
         return [[next(rewards) for _ in group.suffixes] for group in groups]
 
     async def check(self) -> None:
@@ -115,11 +113,16 @@ class VllmServer:
             CouldNotJudge: As `send`; the message says which flag of the server to change.
         """
         async with self._checking:
-            if self._checked:
-                return
-            await self._check_model()
-            await self._check_rewards()
-            self._checked = True
+            while self._trusted != self._losses:
+                losses = self._losses
+                await self._check_model()
+                await self._check_rewards()
+                self._trusted = losses
+
+    @property
+    def _losses(self) -> int:
+        """How often it was lost, for a connection or as a whole."""
+        return self._lost + self._server.breaks
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -97,7 +97,7 @@ def test_two_steps_move_the_weights_and_the_card_compares_before_and_after(
     for name in ("before", "after"):
         answers = Reached.read(tmp_path / "run" / f"{name}.json").answers
         assert [len(own) for own in answers] == [4, 4]
-        assert all(answer.reward == len(answer.text) for own in answers for answer in own)
+        assert all(answer.reward == len(answer.text or "") for own in answers for answer in own)
     card = (model / "MODEL_CARD.md").read_text()
     for part in ("the command", "Before, 2 held-out prompts", "After", "rule score"):
         assert part in card
@@ -122,6 +122,9 @@ def test_a_call_that_was_cut_off_does_not_end_so_that_it_is_left_out_of_the_loss
     end = tokenizer.convert_tokens_to_ids(END_OF_TURN)
     assert all(ids[-1] != end for ids in drawn[10])
     assert any(ids[-1] == end for ids in drawn[400])
+    monkeypatch.setattr(constrained, "EmbeddedSampler", partial(EmbeddedSampler, call_bias=-99.0))
+    texts = ConstrainedRollouts({"x": request}, tokenizer, seed=0, max_tokens=10)
+    assert all(ids[-1] != end for ids in texts(["x"] * 2, trainer)["completion_ids"])
 
 
 def test_a_reward_model_that_is_away_stops_the_run_and_is_no_low_reward(

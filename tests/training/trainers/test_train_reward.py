@@ -205,10 +205,16 @@ def test_only_a_constant_rate_lets_a_run_be_lengthened_or_cut_short(
     loaded = load_recipe(train_reward.DiscRecipe, recipe())
     first = _optimised(loaded, schedule=schedule, max_steps=60)
     folder.claim(first, "train_reward", data="a", base="b")
-    (folder.checkpoints / "checkpoint-1").mkdir(parents=True)
+    checkpoint = folder.checkpoints / "checkpoint-20"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "trainer_state.json").write_text("{}")
     shorter = _optimised(first, max_steps=30)
     if may:
         folder.claim(shorter, "train_reward", data="a", base="b")
+        with pytest.raises(
+            RunFolderError, match=r"max_steps is 10, but .*checkpoint-20 is further"
+        ):
+            folder.claim(_optimised(first, max_steps=10), "train_reward", data="a", base="b")
     else:
         with pytest.raises(RunFolderError, match="recipe was"):
             folder.claim(shorter, "train_reward", data="a", base="b")

@@ -30,7 +30,7 @@ def test_every_figure_is_there_and_escalating_to_itself_changes_nothing(
     for row in found["shares"]:
         assert row["accuracy"] == pytest.approx(row["at_random"])
     assert {row["measure"] for row in found["measures"]} > {"sureness", "lead alone"}
-    assert all(row["minus_always"] == pytest.approx(0.0) for row in found["held_out"])
+    assert all(row["minus_widest"] == pytest.approx(0.0) for row in found["held_out"])
     assert "lite then lite" in capsys.readouterr().out
 
 
@@ -70,5 +70,5 @@ def test_a_band_that_holds_on_the_other_half_is_seen_to_hold() -> None:
     )
     by_goal = {(row["goal"], row["value"]): row for row in held_out(rows, seed=0)}
     assert by_goal["escalate", 0.2]["escalated"] == pytest.approx(0.2, abs=0.02)
-    assert by_goal["within", 0.02]["minus_always"] == pytest.approx(-0.02, abs=0.01)
+    assert by_goal["within", 0.02]["minus_widest"] == pytest.approx(-0.02, abs=0.01)
     assert by_goal["within", 0.02]["escalated"] < 1.0
