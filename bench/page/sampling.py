@@ -17,10 +17,14 @@ def best_of_n(runs: Sequence[Run]) -> str:
     titles: dict[str, str] = {}
     for run in runs:
         for report in run.reports:
-            key = f"{run.data} {report.get('n')}"
+            strong = number(report.get("strong"))
+            key = f"{run.data} {report.get('n')} {strong}"
             by_data.setdefault(key, []).append((_scorer_name(report, run), report))
             names = [n.rpartition("/")[2] for n in mapping(run.facts.get("data"))]
-            titles.setdefault(key, ", ".join(names) or run.name)
+            title = ", ".join(names) or run.name
+            if strong is not None:
+                title += f", only models that are right in {strong:.0%}"
+            titles.setdefault(key, title)
     lead = (
         "Share of prompts whose chosen candidate is right, of N drawn from a pool of real outputs. "
         "The gap is what an oracle gains over a random choice; small numbers are 95% intervals "

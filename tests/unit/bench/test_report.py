@@ -107,6 +107,15 @@ def test_pairs_of_other_data_stand_in_other_tables() -> None:
     assert "lite (run1)" in joined
 
 
+def test_pools_of_strong_models_have_references_of_their_own() -> None:
+    pool = {"bench": "best_of_n", "run": RUN, "scorer_name": "lite", "n": [1, 2], "strong": None}
+    weak = {**pool, "random": [0.5, 0.5], "scorer": [0.5, 0.6]}
+    strong = {**pool, "random": [0.9, 0.9], "scorer": [0.9, 0.95], "strong": 0.85}
+    found = page(weak, strong)
+    assert "only models that are right in 85%" in found
+    assert all(share in found for share in ("50.0%", "90.0%"))  # each random pick beside its own
+
+
 @pytest.mark.parametrize(
     ("more", "line"),
     [
