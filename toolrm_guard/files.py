@@ -23,7 +23,7 @@ def whole(path: Path) -> Iterator[Path]:
         with _translated(path):
             yield path
         return
-    place = path.resolve()
+    place = _target(path)
     with _beside(place) as partial:
         yield partial
         with partial.open("rb") as written:
@@ -52,7 +52,7 @@ def check_file(path: Path | None) -> None:
     if path.is_dir():
         raise ConfigurationError(f"cannot write {str(path)!r}: it is a folder; name a file")
     if not _is_special(path):
-        check_place(path)
+        check_place(_target(path))
 
 
 def write_text(path: Path, text: str) -> None:
@@ -70,6 +70,11 @@ def _is_special(path: Path) -> bool:
     if Path("/dev") in path.absolute().parents:
         return True  # /dev/stdout links to a file where output is redirected
     return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _target(path: Path) -> Path:
+    """Return what a link points to, whether or not it is there."""
+    return Path(os.path.realpath(path))  # `Path.resolve` raises where links go round in a circle
 
 
 @contextmanager

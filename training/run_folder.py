@@ -70,6 +70,12 @@ class RunFolder:
         }  # fmt: skip
         if any(self.path.rglob("checkpoint-*")):
             self._check(path, known)
+        steps, last = recipe.optimiser.max_steps, self.latest()
+        if last is not None and 0 < steps < _step_of(last):
+            raise RunFolderError(
+                f"optimiser.max_steps is {steps}, but {last} is further; give as many steps or "
+                "more, or choose another --out"
+            )
         self.path.mkdir(parents=True, exist_ok=True)
         write_whole(path, json.dumps(known, indent=1) + "\n")
 
@@ -88,12 +94,6 @@ class RunFolder:
                     f"{_short(written.get(key))} and is {_short(known.get(key))} now; choose "
                     "another --out, or delete this one"
                 )
-        steps, last = known["recipe"].get("optimiser", {}).get("max_steps", -1), self.latest()
-        if last is not None and 0 < steps < _step_of(last):
-            raise RunFolderError(
-                f"optimiser.max_steps is {steps}, but {last} is further; give as many steps or "
-                "more, or choose another --out"
-            )
 
     def latest(self) -> Path | None:
         """Return the last complete checkpoint; one that a kill left half written is removed.

@@ -12,7 +12,7 @@ from tests.support.stores import outcome, review, stored, turn
 from tests.unit.bench import packs
 from toolrm_guard.cli import main
 from toolrm_guard.errors import ConfigurationError
-from toolrm_guard.files import write_text
+from toolrm_guard.files import check_file, write_text
 
 COMMANDS = {
     "calibrate": "calibrate --records {records} --wrongly-blocked 0.9 --only write --out {out}",
@@ -89,6 +89,16 @@ def test_a_link_stays_one_and_its_target_is_written(tmp_path: Path) -> None:
     write_text(link, "new")
     assert link.is_symlink()
     assert target.read_text() == "new"
+
+
+def test_a_link_into_a_place_that_cannot_be_written_is_refused_before_the_work(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "file").write_text("")
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "file" / "below")
+    with pytest.raises(ConfigurationError, match=r"cannot write .*below"):
+        check_file(link)
 
 
 def test_standard_output_is_written_where_it_is_redirected_to(tmp_path: Path) -> None:

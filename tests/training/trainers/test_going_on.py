@@ -17,7 +17,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.training.trainers.tiny import WARNINGS, pairs_file, recipe_file, trainer
+from tests.training.trainers.tiny import FORM, WARNINGS, pairs_file, recipe_file, trainer
 from toolrm_guard.embedded.sampler import EmbeddedSampler
 from toolrm_guard.prompt import render_candidate
 from toolrm_guard.scorers.base import ScoreRequest
@@ -43,15 +43,6 @@ ROLLOUTS = """
 [rollouts]
 generations = 2
 max_tokens = {tokens}
-"""
-FORM = """
-[form]
-pairs = 4
-[form.optimiser]
-batch = 2
-max_steps = 2
-save_steps = 1
-learning_rate = 1e-2
 """
 BY_PROMPTS = SHARED.format(batch=1, micro_batch=2)
 

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.training.trainers.tiny import (
+    FORM,
     WARNINGS,
     pair,
     pairs_file,
@@ -48,15 +49,6 @@ learning_rate = 1e-2
 generations = 2
 max_tokens = {tokens}
 {form}
-"""
-FORM = """
-[form]
-pairs = 4
-[form.optimiser]
-batch = 2
-max_steps = 2
-save_steps = 1
-learning_rate = 1e-2
 """
 
 

@@ -26,6 +26,16 @@ TOOLS = [
     }
 ]
 
+FORM = """
+[form]
+pairs = 4
+[form.optimiser]
+batch = 2
+max_steps = 2
+save_steps = 1
+learning_rate = 1e-2
+"""
+"""The first stage of a critic, in two steps."""
 
 WARNINGS = pytest.mark.filterwarnings(
     # transformers, TRL and PEFT call each other's deprecated names
